@@ -1,0 +1,1 @@
+"""Argosy: a minimal, self-updating cluster operating system made from Debian packages."""

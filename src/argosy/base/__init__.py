@@ -1,0 +1,1 @@
+"""What every zone stands on: processes, files, errors, decoding, logging, HTTP and etcd."""

@@ -1,0 +1,89 @@
+"""Files that are whole or not there: atomic replacement and locks.
+
+A reader never sees a half-written file, and what `replace_file` returned from survives a power cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from argosy.base.errors import ArgosyError
+
+
+class LockedError(ArgosyError):
+    """Another process holds the lock."""
+
+
+def replace_file(path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int, int] | None = None) -> None:
+    """Replace `path` by `data` in one step, durably. `owner` is (uid, gid); the default is ourselves.
+
+    The folder must exist. A symbolic link at `path` is replaced, not followed.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        os.fchmod(file.fileno(), mode)
+        if owner is not None:
+            os.fchown(file.fileno(), *owner)
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to fill with a file; it takes `path`'s place if the block succeeds."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def replace_folder(path: Path, new: Path) -> None:
+    """Put the folder `new` (beside `path`) in `path`'s place; what was there before is removed.
+
+    Between the two renames `path` does not exist: a reader finds the old folder, none, or the new one.
+    """
+    old = path.with_name(f".{path.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if path.exists():
+        path.rename(old)
+    new.rename(path)
+    sync_folder(path.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, busy: str) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` (made if missing); raises `LockedError(busy)` if it is taken.
+
+    The kernel frees the lock when the process ends, however it ends.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LockedError(busy, hint="wait for it to end, then try again") from error
+        yield
+    finally:
+        os.close(descriptor)

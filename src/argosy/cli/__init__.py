@@ -1,0 +1,1 @@
+"""The front door: parsing and printing only."""

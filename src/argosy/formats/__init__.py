@@ -1,0 +1,1 @@
+"""Bytes to frozen types and back; no I/O."""

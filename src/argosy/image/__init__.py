@@ -1,0 +1,1 @@
+"""Makes releases from Debian packages."""

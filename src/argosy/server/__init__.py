@@ -1,0 +1,1 @@
+"""Runs beside clusters: the discovery service."""
