@@ -4,8 +4,8 @@ All methods may be repeated: what is already so is left alone. None prints. Thos
 called for different machines from several threads at once. What fails in a way that a user can understand
 raises `ArgosyError` with a hint.
 
-Processes that outlive the command are started by `argosy.lab.process.spawn`, which marks them, so that a later
-command finds them even if this one is killed in the next instruction. Nothing else records what runs.
+Processes that outlive the command are started by `argosy.lab.process.spawn`, which marks them, so that a
+later command finds them even if this one is killed in the next instruction. Nothing else records what runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Driver(Protocol):
         """The address under which machines reach a server that listens on the host's 127.0.0.1."""
 
     def prepare(self, site: Site, progress: Progress) -> None:
-        """Take what machines need from the release's folder (`site.cluster.release_folder`) into `site.folder`.
+        """Take what machines need from `site.cluster.release_folder` into `site.folder`.
 
         Later changes of the release's folder must not reach the cluster. What is already taken stays.
         """
@@ -36,7 +36,10 @@ class Driver(Protocol):
         """Whether machines that run reach each other, and all that `start_network` starts still runs."""
 
     def start_network(self, site: Site) -> None:
-        """Make the cluster's private network and what else machines share. No machine runs yet, or all do."""
+        """Make the cluster's private network and what else machines share.
+
+        Machines may run already (a process of the network died): what is missing is made, and they are back.
+        """
 
     def stop_network(self, site: Site) -> None:
         """Undo `start_network`: afterwards no process, interface, namespace or mount of it is left."""
@@ -64,7 +67,10 @@ class Driver(Protocol):
         """Ask the machine to shut down cleanly; do not wait for it."""
 
     def kill(self, site: Site, machine: Machine) -> None:
-        """Cut the power; return when nothing of the machine runs any more (processes, mounts)."""
+        """Cut the power (a halted machine stays halted); return when nothing of the machine runs any more (processes, mounts)."""
+
+    def trouble(self, site: Site, machine: Machine) -> str | None:
+        """What keeps a machine that is powered on from running (its disk's file system is full...), if known."""
 
     def remove(self, site: Site, machine: Machine) -> None:
         """Remove the machine's folder. It does not run."""

@@ -24,7 +24,7 @@ _GRACE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as it was seen. `started_ticks` (after the host's boot) tells it from a later one of that pid."""
+    """A process as it was seen. `started_ticks` (since the host booted) tells it from a later one of its pid."""
 
     pid: int
     started_ticks: int
@@ -70,7 +70,10 @@ def send(process: Process, number: signal.Signals) -> None:
 
 
 def end(processes: Iterable[Process], *, grace_s: float = _GRACE_S) -> None:
-    """End processes: SIGTERM, and SIGKILL for those that are still there after `grace_s`. Returns when all are gone."""
+    """End processes and wait until they are gone: SIGTERM, then, after `grace_s`, SIGKILL.
+
+    A `grace_s` of 0 skips the SIGTERM.
+    """
     remaining = list(processes)
     for number, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, _GRACE_S)):
         if number is signal.SIGKILL or grace_s > 0:
@@ -117,7 +120,7 @@ def _read(pid: int, mark: bytes) -> Process | None:
 
 
 def _started_ticks(pid: int) -> int:
-    """Field 22 of proc_pid_stat(5); the command's name before it may hold anything, but ends at the last `)`."""
+    """Field 22 of proc_pid_stat(5). The command's name, field 2, may hold anything, but ends at the last `)`."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError as error:
