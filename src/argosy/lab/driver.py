@@ -67,10 +67,10 @@ class Driver(Protocol):
         """Ask the machine to shut down cleanly; do not wait for it."""
 
     def kill(self, site: Site, machine: Machine) -> None:
-        """Cut the power (a halted machine stays halted); return when nothing of the machine runs any more (processes, mounts)."""
+        """Cut the power; return when nothing of the machine runs or is mounted any more."""
 
     def trouble(self, site: Site, machine: Machine) -> str | None:
-        """What keeps a machine that is powered on from running (its disk's file system is full...), if known."""
+        """What keeps a machine that is powered on from running (the host's disk is full...), if known."""
 
     def remove(self, site: Site, machine: Machine) -> None:
         """Remove the machine's folder. It does not run."""

@@ -24,7 +24,7 @@ _GRACE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process as it was seen. `started_ticks` (since the host booted) tells it from a later one of its pid."""
+    """A process as it was seen. `started_ticks` (since the host booted) tells it from a later one."""
 
     pid: int
     started_ticks: int
@@ -120,7 +120,7 @@ def _read(pid: int, mark: bytes) -> Process | None:
 
 
 def _started_ticks(pid: int) -> int:
-    """Field 22 of proc_pid_stat(5). The command's name, field 2, may hold anything, but ends at the last `)`."""
+    """Field 22 of proc_pid_stat(5). The name before it may hold anything, but ends at the last `)`."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError as error:
