@@ -1,1 +1,1 @@
-"""This machine, as the place where releases are built and clusters run: what it lacks, and its installation."""
+"""This machine, as the place where releases are built and clusters run: what it lacks, and how to add it."""

@@ -28,7 +28,7 @@ _APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Status-Fd=
 
 
 def observe(wanted: Sequence[str], *, for_user: str | None = None) -> Host:
-    """This host, as far as it matters for `wanted`; `for_user` (default: ourselves) is whose ids are looked up."""
+    """This host, as far as it matters for `wanted`. Ids are looked up for `for_user`, or for ourselves."""
     release = read_os_release()
     account = pwd.getpwnam(for_user) if for_user else pwd.getpwuid(os.getuid())
     is_debian = find_program("dpkg-query") is not None
