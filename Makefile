@@ -1,6 +1,6 @@
 # The few commands of a checkout. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up test check unit vm bench docs clean
+.PHONY: help up test check unit vm bench docs clean dev
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
@@ -8,27 +8,30 @@ help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## build the OS and boot a cluster of three machines with the sample service
-	@./argosy setup
+	@./argosy setup --yes
 	@./argosy up --example hello
 
 test: ## set up and run all tests
-	@ARGOSY_EXTRAS=dev ./argosy setup --tests
+	@ARGOSY_EXTRAS=dev ./argosy setup --tests --yes
 	@$(MAKE) --no-print-directory check unit vm
 
-check: ## format, lint, types, import rules
+check: dev ## format, lint, types, import rules
 	@.ci/check
 
-unit: ## the tests that boot no virtual machine
-	@$(PYTHON) -m pytest -n auto -m 'not vm'
+unit: dev ## the tests that boot no virtual machine
+	@$(PYTHON) -m pytest -n auto --dist loadgroup -m 'not vm'
 
-vm: ## the tests that boot virtual machines
+vm: dev ## the tests that boot virtual machines
 	@$(PYTHON) -m pytest -m vm
 
-bench: ## measure, as ratios against references in the same run
+bench: dev ## measure, as ratios against references in the same run
 	@$(PYTHON) -m bench
 
-docs: ## check that the docs' links and commands exist
+docs: dev ## check that the docs' links and commands exist
 	@$(PYTHON) -m pytest -q tests/docs
 
 clean: ## remove what was built here (clusters are removed by `./argosy destroy`)
 	rm -rf .venv build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+dev:
+	@ARGOSY_EXTRAS=dev ./argosy --help >/dev/null
