@@ -20,6 +20,9 @@ from argosy.base import run
 
 MARK = "ARGOSY_LAB"
 _GRACE_S = 5.0
+_START_TIME = 22
+_ENV_END = 51
+_EXEC_TRIES = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +115,38 @@ def _opened(process: Process) -> Iterator[int]:
 
 def _read(pid: int, mark: bytes) -> Process | None:
     try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        words = _environ(pid).split(b"\0")
         role = next((word[len(mark) :] for word in words if word.startswith(mark)), None)
         return None if role is None else Process(pid, _started_ticks(pid), role.decode())
     except OSError:
         return None
 
 
+def _environ(pid: int) -> bytes:
+    """The process's environment. In the middle of an execve(2) it reads as empty: then again, a moment later.
+
+    What truly has none has an address for it (env_end), no program (threads of the kernel), or has ended.
+    """
+    folder = Path("/proc") / str(pid)
+    for _ in range(_EXEC_TRIES):
+        content = (folder / "environ").read_bytes()
+        if content:
+            return content
+        (folder / "exe").readlink()
+        if _stat(pid, _ENV_END) != 0:
+            break
+        time.sleep(0.0005)
+    return (folder / "environ").read_bytes()
+
+
 def _started_ticks(pid: int) -> int:
-    """Field 22 of proc_pid_stat(5). The name before it may hold anything, but ends at the last `)`."""
+    return _stat(pid, _START_TIME)
+
+
+def _stat(pid: int, field: int) -> int:
+    """A field of proc_pid_stat(5) by its number. The name (2) may hold anything, but ends at the last `)`."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except FileNotFoundError as error:
         raise ProcessLookupError from error
-    return int(stat.rpartition(")")[2].split()[19])
+    return int(stat.rpartition(")")[2].split()[field - 3])
