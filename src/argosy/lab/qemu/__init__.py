@@ -1,0 +1,1 @@
+"""Machines as virtual machines: firmware, GRUB, kernel, verity; no root needed."""
