@@ -1,0 +1,38 @@
+"""The processes behind a machine, found anew each time: nothing on disk says what runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from argosy.lab import process
+from argosy.lab.model import Machine, Site
+
+_NSPAWN = "systemd-nspawn"
+
+
+def role(machine: Machine) -> str:
+    """The role that marks a machine's launcher and, once it has become that, its systemd-nspawn."""
+    return f"machine/{machine.name}"
+
+
+def supervisors(site: Site, machine: Machine) -> list[process.Process]:
+    """The machine's launcher or systemd-nspawn; for a moment also what nspawn forked to become PID 1."""
+    return process.find_role(site.cluster.id, role(machine))
+
+
+def leader(supervisor: process.Process) -> int | None:
+    """The host's pid of the machine's PID 1: the child of systemd-nspawn."""
+    folder = Path("/proc") / str(supervisor.pid)
+    try:
+        if (folder / "comm").read_text().strip() != _NSPAWN:
+            return None
+        children = (folder / "task" / str(supervisor.pid) / "children").read_text().split()
+    except OSError:
+        return None
+    return int(children[0]) if children else None
+
+
+def leaders(site: Site, machine: Machine) -> list[int]:
+    """`leader` of all the machine's supervisors: one, or none while it does not run."""
+    found = (leader(supervisor) for supervisor in supervisors(site, machine))
+    return [pid for pid in found if pid is not None]
