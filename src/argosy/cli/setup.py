@@ -53,12 +53,17 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument("--tests", action="store_true", help="also what the tests need")
     parser.add_argument("--check", action="store_true", help="only say what is missing")
     parser.add_argument("--yes", action="store_true", help="do not ask before a change")
+    # How the command calls itself through sudo: the talking is done.
+    parser.add_argument("--perform", action="store_true", help=argparse.SUPPRESS)
     parser.set_defaults(handler=_set_up)
 
 
 def _set_up(arguments: argparse.Namespace) -> int:
     wanted = _wanted(tests=arguments.tests)
     host, todo = _look(wanted)
+    if arguments.perform:
+        _perform(todo)
+        return 0
     for advice in todo.advice:
         print(f"note: {advice}", file=sys.stderr)
     if not todo.actions:
@@ -67,6 +72,7 @@ def _set_up(arguments: argparse.Namespace) -> int:
     print("to do on this host:")
     for action in todo.actions:
         print(f"  {_words(action)}")
+    sys.stdout.flush()  # before the progress, also when both go to one file
     if arguments.check:
         return EXIT_FAILURE
     if not arguments.yes and not _agreed():
@@ -117,7 +123,7 @@ def _perform_with_sudo(host: Host, wanted: Sequence[str], arguments: argparse.Na
         )
     tests = ["--tests"] if arguments.tests else []
     # -B: root must not leave compiled files in the user's checkout.
-    command = ["sudo", "--", sys.executable, "-B", "-m", "argosy", "setup", "--yes", *tests]
+    command = ["sudo", "--", sys.executable, "-B", "-m", "argosy", "setup", "--perform", *tests]
     if run(command, check=False, capture=False).returncode != 0:
         raise ArgosyError("the installation did not succeed", hint="see the lines above")
 

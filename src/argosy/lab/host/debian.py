@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import re
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
 from argosy.base.progress import Progress, Step
 from argosy.base.run import CommandError, find_program, run, stream
-from argosy.lab.host.apt import parse_status
+from argosy.lab.host.apt import STAGES, parse_news
 from argosy.lab.host.model import (
     Action,
     AddSubordinateIds,
@@ -24,7 +25,9 @@ from argosy.lab.host.model import (
 
 _ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1", "LC_ALL": "C.UTF-8"}
 # Another apt may be at work (unattended upgrades): wait for it rather than fail.
-_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Status-Fd=1")
+_APT = ("apt-get", "-q", "-o", "DPkg::Lock::Timeout=300", "-o", "Dpkg::Use-Pty=0")
+_TAIL_LINES = 25
+_PERMILLE = 1000
 
 
 def observe(wanted: Sequence[str], *, for_user: str | None = None) -> Host:
@@ -69,7 +72,7 @@ def perform(action: Action, progress: Progress) -> None:
             with progress.step("fetch the lists of packages") as step:
                 _stream((*_APT, "update"), step.note)
         case Install(packages):
-            with progress.step(f"install {len(packages)} Debian packages", total=1000) as step:
+            with progress.step(f"install Debian packages ({len(packages)})", total=_PERMILLE) as step:
                 _install(packages, step)
         case AddSubordinateIds(user, kind, start, count):
             with progress.step(f"give {user} ids for namespaces (/etc/{kind})"):
@@ -89,29 +92,40 @@ def _install(packages: Sequence[str], step: Step) -> None:
 
 
 def _apt_listener(step: Step) -> Callable[[str], None]:
-    done = 0
+    """Shows what apt-get tells. Only apt knows how many packages come along, so the bar shows a share."""
+    packages = events = shown = 0
 
     def listen(line: str) -> None:
-        nonlocal done
-        status = parse_status(line)
-        if status is None:
+        nonlocal packages, events, shown
+        news = parse_news(line)
+        if news is None:
             return
-        step.note(status.text)
-        permille = round(status.share * 1000)
-        if permille > done:
-            step.advance(permille - done)
-            done = permille
+        if news.packages is not None:
+            packages = news.packages
+            return
+        step.note(news.note)
+        events += 1
+        if packages:
+            permille = min(_PERMILLE, events * _PERMILLE // (packages * STAGES))
+            step.advance(permille - shown)
+            shown = permille
 
     return listen
 
 
 def _stream(argv: Sequence[str], on_line: Callable[[str], None]) -> None:
-    """Run apt or dpkg; on failure its last lines are shown, without the lines made for programs."""
+    """Run apt or dpkg; on failure its last lines are shown, without those on what went well."""
+    tail: deque[str] = deque(maxlen=_TAIL_LINES)
+
+    def listen(line: str) -> None:
+        on_line(line)
+        if line and parse_news(line) is None:
+            tail.append(line)
+
     try:
-        stream(argv, on_line, env=_ENVIRONMENT)
+        stream(argv, listen, env=_ENVIRONMENT)
     except CommandError as error:
-        lines = [line for line in (error.hint or "").splitlines() if parse_status(line) is None]
-        raise CommandError(error.message, completed=error.completed, hint="\n".join(lines)) from error
+        raise CommandError(error.message, completed=error.completed, hint="\n".join(tail)) from error
 
 
 def _add_subordinate_ids(user: str, kind: str, start: int, count: int) -> None:
