@@ -97,8 +97,8 @@ def test_an_options_place() -> None:
     assert str(parsed.where(parsed.options[3])) == "x.service:12"
 
 
-LINE = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), max_size=10)
-VALUE = st.lists(LINE, min_size=1, max_size=3).map(" \\\n ".join).map(str.strip)
+LINE = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="\\"), min_size=1, max_size=9)
+VALUE = st.lists(LINE, max_size=3).map(" \\\n ".join)
 NAMES = st.sampled_from(["ExecStart", "Wants", "X-y"])
 OPTIONS = st.lists(st.builds(Option, st.sampled_from(["Unit", "Service", "X-Fleet"]), NAMES, VALUE))
 

@@ -93,7 +93,7 @@ def substitute(value: str, name: UnitName) -> str:
 def compile_glob(pattern: str) -> re.Pattern[str]:
     """A glob over unit names as a regular expression; raises `InputError`.
 
-    Go's path.Match, without slashes: `*`, `?`, `[a-z]`, `[^a-z]` (and the shell's `[!a-z]`), backslash quotes.
+    Go's path.Match, without slashes: `*`, `?`, `[a-z]`, `[^a-z]` (and `[!a-z]`); a backslash quotes.
     """
     try:
         return re.compile("".join(_glob_parts(pattern)) + r"\Z", re.DOTALL)

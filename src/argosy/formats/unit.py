@@ -20,24 +20,17 @@ _MAX_LINE_CHARACTERS = 1 << 20
 _MAX_NAME_CHARACTERS = 256
 _NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@")
 
-UNIT_TYPES = frozenset(
-    [
-        "automount",
-        "busname",
-        "device",
-        "mount",
-        "path",
-        "scope",
-        "service",
-        "slice",
-        "snapshot",
-        "socket",
-        "swap",
-        "target",
-        "timer",
-    ]
-)
 TEMPLATE_TYPES = frozenset(("path", "service", "socket", "target", "timer"))
+UNIT_TYPES = TEMPLATE_TYPES | {
+    "automount",
+    "busname",
+    "device",
+    "mount",
+    "scope",
+    "slice",
+    "snapshot",
+    "swap",
+}
 
 
 class Option(msgspec.Struct, frozen=True, gc=False):
