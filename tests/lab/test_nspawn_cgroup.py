@@ -56,13 +56,15 @@ def test_our_own_in_both_hierarchies_elsewhere() -> None:
 def test_kill_ends_all_that_is_in_it_and_remove_takes_it_away(tmp_path: Path) -> None:
     name = f"argosy-test-{os.getpid()}"
     group = cgroup.machine_cgroup(name, cgroup.host_hierarchies(), scope=False)
-    pid = run.start_detached(["sh", "-c", "trap '' TERM; sleep 60 & wait"], log=tmp_path / "log")
-    cgroup.join(group.folders, pid)
-    below = [folder / "below" for folder in group.folders]
-    cgroup.join(below, pid)
-    assert str(pid) in (below[0] / "cgroup.procs").read_text().split()
+    log = tmp_path / "log"
+    pids = [run.start_detached(["sh", "-c", "trap '' TERM; sleep 60 & wait"], log=log) for _ in range(2)]
+    cgroup.settle(group.folders, supervisor=pids[0], machine=pids[1])
+    for folder in group.folders:
+        assert [(folder / name / "cgroup.procs").read_text().split()[0] for name in ("power", "machine")] == [
+            str(pid) for pid in pids
+        ]
     cgroup.kill(group)
-    assert os.waitpid(pid, 0)[1] == 9
+    assert [os.waitpid(pid, 0)[1] for pid in pids] == [9, 9]
     cgroup.remove(group)
     assert not any(folder.exists() for folder in group.folders)
     cgroup.kill(group)

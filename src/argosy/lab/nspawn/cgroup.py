@@ -18,6 +18,7 @@ from argosy.base.errors import ArgosyError
 
 _BOOTED = Path("/run/systemd/system")  # sd_booted(3)
 _EMPTY_WITHIN_S = 10.0
+_MACHINE = "machine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,7 @@ class Hierarchies:
 class Cgroup:
     """A machine's control group: the same path in all hierarchies, the unified one first.
 
-    `enter` is what to put before a command so that it runs in a scope of the host's systemd; without one
-    (no systemd) the process itself calls `join`.
+    `enter` is what to put before a command so that it runs in a scope of the host's systemd, if that runs it.
     """
 
     folders: tuple[Path, ...]
@@ -84,16 +84,21 @@ def machine_cgroup(name: str, hierarchies: Hierarchies, *, scope: bool) -> Cgrou
     return Cgroup(tuple(root / path for root in roots), enter if scope else ())
 
 
-def join(folders: Sequence[Path], pid: int) -> None:
-    """Move a process into the control group, making it."""
+def settle(folders: Sequence[Path], *, supervisor: int, machine: int) -> frozenset[str]:
+    """Make the control group, and move into it the machine's process and the one that starts it again.
+
+    Each has a group of its own there, because one that hands controllers on may hold no process itself.
+    Returns the controllers that the machine may use.
+    """
     for folder in folders:
         folder.mkdir(exist_ok=True)
-        (folder / "cgroup.procs").write_text(str(pid))
-
-
-def controllers(folder: Path) -> frozenset[str]:
-    """The controllers that the processes in a unified control group may use for their own children."""
-    return frozenset((folder / "cgroup.controllers").read_text().split())
+        _join(folder / "power", supervisor)
+        _remove(folder / _MACHINE)  # what the last boot left may hold no process any more
+        handed_on = folder / "cgroup.subtree_control"
+        if handed_on.exists():
+            handed_on.write_text(" ".join(f"+{name}" for name in _controllers(folder)))
+        _join(folder / _MACHINE, machine)
+    return _controllers(folders[0] / _MACHINE)
 
 
 def kill(cgroup: Cgroup) -> None:
@@ -115,10 +120,23 @@ def kill(cgroup: Cgroup) -> None:
 
 def remove(cgroup: Cgroup) -> None:
     """Remove the empty control group in all hierarchies; one that is not there is fine."""
-    for top in cgroup.folders:
-        for folder, _, _ in os.walk(top, topdown=False):
-            with contextlib.suppress(FileNotFoundError):
-                Path(folder).rmdir()
+    for folder in cgroup.folders:
+        _remove(folder)
+
+
+def _remove(top: Path) -> None:
+    for folder, _, _ in os.walk(top, topdown=False):
+        with contextlib.suppress(FileNotFoundError):
+            Path(folder).rmdir()
+
+
+def _join(folder: Path, pid: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "cgroup.procs").write_text(str(pid))
+
+
+def _controllers(folder: Path) -> frozenset[str]:
+    return frozenset((folder / "cgroup.controllers").read_text().split())
 
 
 def _populated(folder: Path) -> bool:

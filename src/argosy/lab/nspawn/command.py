@@ -10,6 +10,13 @@ from argosy.lab.nspawn.forwarder import BRIDGE, Forwarding, Inward
 
 GATEWAY = "172.17.8.1"
 PREFIX_LENGTH = 24
+# nspawn exits with 133 when the machine reboots, as for systemd-nspawn@.service; the machine then boots anew.
+AGAIN = (
+    "sh",
+    "-c",
+    'while true; do "$@"; code=$?; [ "$code" -eq 133 ] || exit "$code"; done',
+    "argosy-nspawn",
+)
 _SSH_PORT = 22
 _SERVICE_PORT = 8080
 

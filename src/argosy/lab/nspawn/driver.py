@@ -94,6 +94,7 @@ class NspawnDriver:
         argv = [
             *group.enter,
             *("nsenter", f"--net=/proc/{forwarder.pid}/ns/net", "--"),
+            *command.AGAIN,
             *("unshare", "--mount", "--propagation=slave", "--"),
             *(sys.executable, "-m", "argosy.lab.nspawn.launch", str(source)),
         ]
@@ -164,7 +165,6 @@ def _launch(site: Site, machine: Machine, group: cgroup.Cgroup) -> Launch:
         usr_image=str(_usr_image(site)),
         root=str(root),
         cgroups=tuple(str(path) for path in group.folders),
-        joins=not group.enter,
         veth=command.veth(machine),
         command=command.nspawn(machine, root, credentials),
     )

@@ -1,7 +1,8 @@
-"""A machine's power button: mounts what the machine needs, then becomes systemd-nspawn.
+"""One boot of a machine: mounts what the machine needs, then becomes systemd-nspawn.
 
 Run as `python -m argosy.lab.nspawn.launch FILE`, inside the cluster's network namespace and a mount namespace
-of its own: the mounts are seen by this machine only, and end with its last process.
+of its own: the mounts are seen by this machine only, and end with its last process. Exits with 133 when the
+machine wants to boot again, for `command.AGAIN`, which started it.
 """
 
 from __future__ import annotations
@@ -23,23 +24,21 @@ _MAKE_ROOT = "lib/argosy/make-root"
 # podman gives each container a limit of processes, and crun refuses to start one where it cannot be set.
 # tmpfiles.extra is a credential of systemd-tmpfiles(8).
 _NO_PIDS_LIMIT = (
-    "f+ /etc/containers/containers.conf.d/50-no-pids-controller.conf 0644 root root - "
-    r"[containers]\npids_limit=0\n"
+    "f+ /etc/containers/containers.conf.d/50-no-pids-controller.conf 0644 root root - containers.pids_limit=0"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One start of a machine.
+    """How a machine is started.
 
-    `cgroups` are the folders of its control group, the unified one first; `joins` says that we have to move
-    there ourselves. `veth` is the host's end of its network cable; `command` is the argv of systemd-nspawn.
+    `cgroups` are the folders of its control group, the unified one first; `veth` is the bridge's end of its
+    network cable; `command` is the argv of systemd-nspawn.
     """
 
     usr_image: str
     root: str
     cgroups: tuple[str, ...]
-    joins: bool
     veth: str
     command: tuple[str, ...]
 
@@ -47,18 +46,13 @@ class Launch:
 def launch(what: Launch) -> NoReturn:
     """Become the machine's supervisor; raises `ArgosyError` when something cannot be mounted."""
     folders = [Path(folder) for folder in what.cgroups]
-    if what.joins:
-        cgroup.join(folders, os.getpid())
+    controllers = cgroup.settle(folders, supervisor=os.getppid(), machine=os.getpid())
     # The kernel takes the cable of a machine that was killed a moment ago away late.
     run(["ip", "link", "delete", "dev", what.veth], check=False)
     _NSPAWN_RUNTIME.mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", _NSPAWN_RUNTIME])
     _make_root(Path(what.usr_image), Path(what.root))
-    limits = (
-        []
-        if "pids" in cgroup.controllers(folders[0])
-        else [f"--set-credential=tmpfiles.extra:{_NO_PIDS_LIMIT}"]
-    )
+    limits = [] if "pids" in controllers else [f"--set-credential=tmpfiles.extra:{_NO_PIDS_LIMIT}"]
     replace_process([*what.command, *limits])
 
 

@@ -11,12 +11,12 @@ _NSPAWN = "systemd-nspawn"
 
 
 def role(machine: Machine) -> str:
-    """The role that marks a machine's launcher and, once it has become that, its systemd-nspawn."""
+    """The role that marks the processes which a machine has on the host."""
     return f"machine/{machine.name}"
 
 
 def supervisors(site: Site, machine: Machine) -> list[process.Process]:
-    """The machine's launcher or systemd-nspawn; for a moment also what nspawn forked to become PID 1."""
+    """The loop that boots the machine, its systemd-nspawn, and for a moment what will become its PID 1."""
     return process.find_role(site.cluster.id, role(machine))
 
 
