@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -58,7 +59,7 @@ def find_program(name: str) -> Path | None:
 def run(
     argv: Sequence[Argument],
     *,
-    stdin: bytes | None = None,
+    stdin: bytes | Path | None = None,
     check: bool = True,
     timeout_s: float | None = None,
     env: Mapping[str, str] | None = None,
@@ -67,27 +68,29 @@ def run(
 ) -> Completed:
     """Run a command to its end.
 
-    `env` is added to our own environment. With `capture=False` the command shares our terminal.
+    `stdin` is what the command reads: bytes, or the file of that path. `env` is added to our own environment.
+    With `capture=False` the command shares our terminal.
     Raises `CommandError` if it cannot start, exceeds `timeout_s`, or, with `check`, exits with other than 0.
     """
     words = _words(argv)
     pipe = subprocess.PIPE if capture else None
-    try:
-        done = subprocess.run(
-            words,
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None and capture else None,
-            stdout=pipe,
-            stderr=pipe,
-            timeout=timeout_s,
-            env=_environment(env),
-            cwd=cwd,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CommandError(f"`{shlex.join(words)}` took longer than {timeout_s:g} s") from error
-    except OSError as error:
-        raise _cannot_start(words, error) from error
+    with stdin.open("rb") if isinstance(stdin, Path) else nullcontext() as file:
+        try:
+            done = subprocess.run(
+                words,
+                input=stdin if isinstance(stdin, bytes) else None,
+                stdin=file or (subprocess.DEVNULL if stdin is None and capture else None),
+                stdout=pipe,
+                stderr=pipe,
+                timeout=timeout_s,
+                env=_environment(env),
+                cwd=cwd,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CommandError(f"`{shlex.join(words)}` took longer than {timeout_s:g} s") from error
+        except OSError as error:
+            raise _cannot_start(words, error) from error
     completed = Completed(tuple(words), done.returncode, done.stdout or b"", done.stderr or b"")
     if check and completed.returncode != 0:
         raise _failed(completed)
