@@ -77,6 +77,7 @@ def machine_cgroup(name: str, hierarchies: Hierarchies, *, scope: bool) -> Cgrou
         "--scope",
         "--collect",
         f"--unit={name}",
+        f"--description={name}",
         "--slice=machine.slice",
         "--property=Delegate=yes",
         "--",

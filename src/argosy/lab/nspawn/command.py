@@ -26,7 +26,7 @@ def nspawn(machine: Machine, root: Path, credentials: Iterable[Path]) -> tuple[s
 
     The two additions to the system call filter are what podman's runtime needs: device rules of containers
     are BPF programs, and each container gets a session keyring. SIGRTMIN+4 asks systemd for a power-off:
-    nspawn sends it to the machine when it gets SIGTERM itself.
+    nspawn sends it to the machine when it gets SIGTERM itself, for one when the host shuts down.
     """
     return (
         "systemd-nspawn",

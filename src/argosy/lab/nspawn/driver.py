@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from argosy.lab import process
 from argosy.lab.model import Credentials, Machine, Site
 from argosy.lab.nspawn import cgroup, command, network
 from argosy.lab.nspawn.launch import Launch
-from argosy.lab.nspawn.supervisor import leaders, role, supervisors
+from argosy.lab.nspawn.supervisor import leaders, press_power_button, role, supervisors
 
 _PROGRAMS = ("systemd-nspawn", "unshare", "nsenter", "flock", "mount", "ip")
 _STARTS_WITHIN_S = 60.0
@@ -115,8 +114,7 @@ class NspawnDriver:
         return frozenset(machine.name for machine in site.cluster.machines if role(machine) in roles)
 
     def halt(self, site: Site, machine: Machine) -> None:
-        for supervisor in supervisors(site, machine):
-            process.send(supervisor, signal.SIGTERM)
+        press_power_button(site, machine)
 
     def kill(self, site: Site, machine: Machine) -> None:
         group = _cgroup(site, machine)
