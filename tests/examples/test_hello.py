@@ -21,9 +21,9 @@ from typing import Any
 
 import pytest
 
-from argosy.base.data import data_path
+from argosy.base.paths import shipped
 
-BUILD = data_path("examples/hello/build.py")
+BUILD = shipped("examples/hello/build.py")
 
 
 @pytest.fixture(scope="module")

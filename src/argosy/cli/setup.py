@@ -7,8 +7,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from argosy.base.data import data_path
 from argosy.base.errors import EXIT_FAILURE, ArgosyError
+from argosy.base.paths import shipped
 from argosy.base.run import run
 from argosy.lab.host import debian
 from argosy.lab.host.model import (
@@ -87,7 +87,7 @@ def _set_up(arguments: argparse.Namespace) -> int:
 
 
 def _wanted(*, tests: bool) -> Sequence[str]:
-    path = data_path(_LIST)
+    path = shipped(_LIST)
     sections = parse_packages(path.read_text(), source=str(path))
     return (*sections[Section.RUN], *(sections[Section.TESTS] if tests else ()))
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from argosy.base.data import data_path
 from argosy.base.errors import InputError
+from argosy.base.paths import shipped
 from argosy.lab.host.model import Section
 from argosy.lab.host.packages import parse_packages
 
 
 def test_the_list_of_this_repository() -> None:
-    lists = parse_packages(data_path("packages/debian.txt").read_text(), source="debian.txt")
+    lists = parse_packages(shipped("packages/debian.txt").read_text(), source="debian.txt")
     assert "mmdebstrap" in lists[Section.RUN]
     assert not set(lists[Section.RUN]) & set(lists[Section.TESTS]), "listed twice"
 
