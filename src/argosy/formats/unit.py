@@ -21,16 +21,9 @@ _MAX_NAME_CHARACTERS = 256
 _NAME_CHARACTERS = frozenset("0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:-_.\\@")
 
 TEMPLATE_TYPES = frozenset(("path", "service", "socket", "target", "timer"))
-UNIT_TYPES = TEMPLATE_TYPES | {
-    "automount",
-    "busname",
-    "device",
-    "mount",
-    "scope",
-    "slice",
-    "snapshot",
-    "swap",
-}
+UNIT_TYPES = TEMPLATE_TYPES.union(
+    ["automount", "busname", "device", "mount", "scope", "slice", "snapshot", "swap"]
+)
 
 
 class Option(msgspec.Struct, frozen=True, gc=False):
