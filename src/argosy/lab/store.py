@@ -12,7 +12,7 @@ import re
 import shutil
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from argosy.base.decode import decode_json, encode_json
@@ -56,10 +56,12 @@ class Store:
             )
         return site
 
-    def save(self, cluster: Cluster) -> Site:
-        """Write `cluster.json`, making the folder if it is missing."""
+    def save(self, cluster: Cluster, files: Mapping[str, bytes] | None = None) -> Site:
+        """Write `cluster.json`, making the folder if it is missing, and before it the `files` beside it."""
         folder = self._folder / cluster.name
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in (files or {}).items():
+            replace_file(folder / name, content, mode=0o600)
         replace_file(folder / "cluster.json", encode_json(cluster, pretty=True))
         return self.existing(cluster.name)
 

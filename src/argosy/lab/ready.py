@@ -1,0 +1,112 @@
+"""Waiting until machines have booted and joined."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from argosy.base.decode import decode_json
+from argosy.base.errors import ArgosyError
+from argosy.base.progress import Progress, Step
+from argosy.base.run import CommandError, stream
+from argosy.formats.nodestatus import NodeStatus
+from argosy.lab import ssh, status
+from argosy.lab.driver import Driver
+from argosy.lab.model import Machine, Site
+from argosy.lab.parallel import in_parallel
+from argosy.lab.status import MachineStatus
+
+_LOOK_EVERY_S = 0.5
+_BANNER_TIMEOUT_S = 3.0
+_CONSOLE_LINES = 12
+_CONSOLE_TAIL_BYTES = 8000
+
+
+def wait_until_ready(
+    site: Site, driver: Driver, machines: Sequence[Machine], progress: Progress, *, timeout_s: float
+) -> list[MachineStatus]:
+    """Wait for machines; raises `ArgosyError` with the end of its console for one that does not make it."""
+    deadline = time.monotonic() + timeout_s
+
+    def wait(machine: Machine) -> NodeStatus:
+        with progress.step(machine.name) as step:
+            step.note("booting")
+            _wait_for_ssh(site, driver, machine, deadline)
+            step.note("up, joining")
+            return _wait_for_services(site, machine, step, deadline)
+
+    nodes = in_parallel(wait, machines)
+    pairs = zip(machines, nodes, strict=True)
+    return [status.machine_status(machine, node, silent="") for machine, node in pairs]
+
+
+def _wait_for_ssh(site: Site, driver: Driver, machine: Machine, deadline: float) -> None:
+    while not ssh.answers(machine, timeout_s=_BANNER_TIMEOUT_S):
+        if machine.name not in driver.running(site):
+            raise _failure(site, machine, "went off while it booted")
+        trouble = driver.trouble(site, machine)
+        if trouble:
+            raise _failure(site, machine, f"stands still: {trouble}")
+        if time.monotonic() > deadline:
+            raise _failure(site, machine, "did not boot in time")
+        time.sleep(_LOOK_EVERY_S)
+
+
+def _wait_for_services(site: Site, machine: Machine, step: Step, deadline: float) -> NodeStatus:
+    """One command that waits inside the machine: asking again and again would cost it more than its work."""
+    wait_s = max(1, round(deadline - time.monotonic()))
+    words = ssh.command(site, machine, ["argosy", "status", "--json", "--wait", str(wait_s)])
+    output: list[str] = []
+
+    def on_line(line: str) -> None:
+        """Notes on what it waits for come first; the JSON begins with a brace on a line."""
+        if output or line.startswith("{"):
+            output.append(line)
+        else:
+            step.note(line)
+
+    try:
+        stream(words, on_line, env=ssh.environment(site, machine))
+    except CommandError as error:
+        if not output:
+            raise _failure(site, machine, "does not say how it is", str(error)) from error
+        node = decode_json("\n".join(output), NodeStatus, source=machine.name)
+        raise _failure(site, machine, f"is {_words(node)} after {wait_s} s") from error
+    return decode_json("\n".join(output), NodeStatus, source=machine.name)
+
+
+def _words(node: NodeStatus) -> str:
+    return f"{node.state}, etcd {node.etcd}, fleet {node.fleet},"
+
+
+def _failure(site: Site, machine: Machine, what: str, more: str = "") -> ArgosyError:
+    tail = console_tail(site.console_log(machine))
+    name = site.cluster.name
+    hint = [
+        *([more] if more else []),
+        *(
+            ["the end of its console:", *(f"  | {line}" for line in tail)]
+            if tail
+            else ["its console is empty"]
+        ),
+        "all of it: argosy logs " + machine.name + _option(name),
+        f"try again: argosy up{_option(name)}; give up: argosy destroy{_option(name)}",
+    ]
+    return ArgosyError(f"{machine.name} {what}", hint="\n".join(hint))
+
+
+def console_tail(log: Path) -> list[str]:
+    """The last lines of a console that have something in them."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - _CONSOLE_TAIL_BYTES))
+            text = file.read().decode(errors="replace")
+    except FileNotFoundError:
+        return []
+    printable = ("".join(c for c in line if c.isprintable()).rstrip() for line in text.splitlines())
+    return [line for line in printable if line][-_CONSOLE_LINES:]
+
+
+def _option(name: str) -> str:
+    return "" if name == "argosy" else f" --name {name}"

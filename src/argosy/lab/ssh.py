@@ -1,0 +1,116 @@
+"""ssh into machines: the cluster's own key and known hosts, never the user's; one connection, shared.
+
+Cryptography is chosen for processors that are emulated: curve25519, ed25519 and chacha20 need no special
+instructions.
+"""
+
+from __future__ import annotations
+
+import shlex
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from argosy.base.run import run
+from argosy.lab import process
+from argosy.lab.model import Machine, Site
+
+USER = "core"
+_KEEP_S = 600
+_BANNER = b"SSH-"
+
+
+def private_key(site: Site) -> Path:
+    return site.folder / "ssh" / "key"
+
+
+def public_key(site: Site) -> str:
+    """The line for authorized_keys."""
+    return private_key(site).with_suffix(".pub").read_text().strip()
+
+
+def make_key(site: Site) -> None:
+    """Make the cluster's key, unless it is there."""
+    key = private_key(site)
+    if key.with_suffix(".pub").exists():
+        return
+    key.parent.mkdir(mode=0o700, exist_ok=True)
+    key.unlink(missing_ok=True)  # ssh-keygen, interrupted between its two files
+    comment = f"argosy-{site.cluster.name}"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", key])
+
+
+def options(site: Site, machine: Machine) -> list[str]:
+    """What ssh and scp have in common."""
+    settings = {
+        "User": USER,
+        "IdentityFile": _quoted(private_key(site)),
+        "IdentitiesOnly": "yes",
+        "PasswordAuthentication": "no",
+        "UserKnownHostsFile": _quoted(private_key(site).with_name("known_hosts")),
+        "StrictHostKeyChecking": "accept-new",
+        "HostKeyAlias": machine.name,
+        "HostKeyAlgorithms": "ssh-ed25519",
+        "KexAlgorithms": "curve25519-sha256",
+        "Ciphers": "chacha20-poly1305@openssh.com",
+        "ControlMaster": "auto",
+        "ControlPath": _quoted(site.runtime / f"{machine.name}.ssh"),
+        "ControlPersist": str(_KEEP_S),
+        "ConnectTimeout": "60",
+        "ServerAliveInterval": "15",
+        "ServerAliveCountMax": "8",
+        "LogLevel": "ERROR",
+    }
+    return ["-F", "none", *(f"-o{name}={value}" for name, value in settings.items())]
+
+
+def command(site: Site, machine: Machine, words: Sequence[str] = (), *, tty: bool = False) -> list[str]:
+    """ssh to the machine. Several `words` arrive as they are; a single one is a line for its shell."""
+    line = words[0] if len(words) == 1 else shlex.join(words)
+    terminal = ["-t"] if tty else []
+    return [
+        *("ssh", *options(site, machine), *terminal),
+        *("-p", str(machine.ssh_port), "127.0.0.1"),
+        *([line] if words else []),
+    ]
+
+
+def copy_command(site: Site, machine: Machine, sources: Sequence[str], target: str) -> list[str]:
+    """scp with the machine; paths in it are written as `remote_path` does."""
+    return ["scp", "-q", "-r", *options(site, machine), f"-P{machine.ssh_port}", "--", *sources, target]
+
+
+def remote_path(path: str) -> str:
+    return f"127.0.0.1:{path}"
+
+
+def environment(site: Site, machine: Machine) -> dict[str, str]:
+    """Marks the ssh, and the shared connection that it may leave behind, as the machine's."""
+    return process.environment(site.cluster.id, _role(machine))
+
+
+def close(site: Site, machine: Machine) -> None:
+    """End all connections to a machine."""
+    process.end(process.find_role(site.cluster.id, _role(machine)))
+
+
+def answers(machine: Machine, *, timeout_s: float) -> bool:
+    """Whether the machine's sshd speaks: the cheapest sign of life.
+
+    That the port accepts means nothing: QEMU's and nspawn's forwarders accept before the machine does.
+    """
+    try:
+        with socket.create_connection(("127.0.0.1", machine.ssh_port), timeout_s) as channel:
+            channel.settimeout(timeout_s)
+            return channel.recv(len(_BANNER)) == _BANNER
+    except OSError:
+        return False
+
+
+def _role(machine: Machine) -> str:
+    return f"ssh/{machine.name}"
+
+
+def _quoted(path: Path) -> str:
+    """A path in an ssh option, where white space separates and `%` begins a token."""
+    return '"' + str(path).replace("%", "%%") + '"'
