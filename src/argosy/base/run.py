@@ -200,6 +200,9 @@ def _end_group(process: subprocess.Popen[bytes]) -> None:
 
 def _cannot_start(words: Sequence[str], error: OSError) -> CommandError:
     if isinstance(error, FileNotFoundError):
+        # subprocess says by `filename` which of the two is missing: the folder to start in, or the program.
+        if error.filename not in (None, words[0]):
+            return CommandError(f"cannot start `{words[0]}`: there is no folder {error.filename}")
         return CommandError(f"`{words[0]}` is not installed", hint="install it, then try again")
     return CommandError(f"cannot start `{words[0]}`: {error.strerror}")
 
