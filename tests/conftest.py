@@ -14,3 +14,12 @@ def etcd(tmp_path: Path) -> Iterator[Cluster]:
     """A real etcd of one member, for this test alone."""
     with Cluster(tmp_path) as cluster:
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def release() -> Path:
+    """The folder of a release made from this checkout, in its usual place: built once, then found again."""
+    from argosy.base.progress import Silent
+    from argosy.image.build import Request, ensure_release
+
+    return ensure_release(Request(), Silent()).folder
