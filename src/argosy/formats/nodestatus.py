@@ -1,13 +1,15 @@
-"""What a machine says of itself: the JSON of the image's `argosy status --json`."""
+"""How one machine is: what `argosy status --json` on it prints, and the lab reads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+UP = frozenset(("running", "degraded"))
+
 
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
-    """A fleet unit on the machine, and systemd's ActiveState of it."""
+    """A fleet unit on the machine; `active` is systemd's word (`active`, `failed`...)."""
 
     name: str
     active: str
@@ -15,9 +17,9 @@ class UnitStatus:
 
 @dataclass(frozen=True, slots=True)
 class NodeStatus:
-    """`slot`: "A", "B", or None without slots. `state`: as `systemctl is-system-running`.
+    """`state` is systemd's word for the whole system; `slot` is None where there are no slots (containers).
 
-    `etcd`: "healthy", "unhealthy" or "off". `fleet`: "registered", "unregistered" or "off".
+    `etcd` is healthy, unhealthy or off; `fleet` is registered, unregistered or off.
     """
 
     hostname: str
@@ -28,3 +30,8 @@ class NodeStatus:
     etcd: str
     fleet: str
     units: tuple[UnitStatus, ...] = ()
+
+    @property
+    def ready(self) -> bool:
+        """The machine has booted, and what it takes part in works."""
+        return self.state in UP and self.etcd != "unhealthy" and self.fleet != "unregistered"
