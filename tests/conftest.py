@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.etcd import Cluster
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that need root share networks, mounts and cgroups: one worker runs them all, one after another."""
+    for item in items:
+        if item.get_closest_marker("root") is None:
+            continue
+        item.add_marker(pytest.mark.xdist_group("root"))
+        if os.getuid() != 0:
+            item.add_marker(pytest.mark.skip(reason="needs root (namespaces, nspawn)"))
 
 
 @pytest.fixture
