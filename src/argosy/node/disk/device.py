@@ -1,0 +1,104 @@
+"""The edge: finds the disk below /, reads and writes its partition table, tells the kernel, grows ROOT."""
+
+from __future__ import annotations
+
+import array
+import fcntl
+import os
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from argosy.base.errors import ArgosyError
+from argosy.base.run import run
+from argosy.formats.gpt import (
+    HEAD_SECTORS,
+    SECTOR_BYTES,
+    TAIL_SECTORS,
+    Decoded,
+    Partition,
+    decode,
+)
+from argosy.node.disk.plan import Write
+
+_GROWFS = "/usr/lib/systemd/systemd-growfs"
+# linux/blkpg.h: the request, and the operation that changes a partition's size.
+_BLKPG = 0x1269
+_BLKPG_RESIZE_PARTITION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """A disk, and the number of the partition on it that / is on."""
+
+    path: Path
+    root_number: int
+
+
+def disk_of_root(root: Path = Path("/"), sys: Path = Path("/sys")) -> Disk:
+    """The disk below the file system at `root`. Raises `ArgosyError` if that is on no partition."""
+    device = root.stat().st_dev
+    folder = sys / f"dev/block/{os.major(device)}:{os.minor(device)}"
+    try:
+        number = int((folder / "partition").read_text())
+    except FileNotFoundError as error:
+        raise ArgosyError(f"{root} is not on a partition of a disk") from error
+    return Disk(Path("/dev") / folder.resolve().parent.name, number)
+
+
+def read_table(disk: Path) -> tuple[Decoded, int]:
+    """The partition table of a disk or image, and the size of the disk in sectors."""
+    with disk.open("rb") as file:
+        sectors = file.seek(0, os.SEEK_END) // SECTOR_BYTES
+        file.seek(0)
+        head = file.read(HEAD_SECTORS * SECTOR_BYTES)
+        file.seek((sectors - TAIL_SECTORS) * SECTOR_BYTES)
+        return decode(head, file.read(TAIL_SECTORS * SECTOR_BYTES), sectors=sectors), sectors
+
+
+def write_table(disk: Path, writes: Sequence[Write]) -> None:
+    """Perform writes one after the other, each durable before the next begins.
+
+    The disk is locked meanwhile, so that udev does not look at a table that is half written.
+    """
+    descriptor = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        for write in writes:
+            done = os.pwrite(descriptor, write.data, write.offset_bytes)
+            if done != len(write.data):
+                raise ArgosyError(f"{disk} took only {done} bytes of {write.what}")
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def tell_kernel(disk: Path, partition: Partition) -> None:
+    """Have the kernel take a mounted partition's new size."""
+    partition_argument = array.array(
+        "b",
+        struct.pack(
+            "=qqi64s64s4x",
+            partition.first_lba * SECTOR_BYTES,
+            partition.sectors * SECTOR_BYTES,
+            partition.number,
+            b"",
+            b"",
+        ),
+    )
+    address, length = partition_argument.buffer_info()
+    argument = struct.pack("iiiP", _BLKPG_RESIZE_PARTITION, 0, length, address)
+    descriptor = os.open(disk, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _BLKPG, argument)
+    except OSError as error:
+        what = f"partition {partition.number} of {disk}"
+        raise ArgosyError(f"the kernel refuses the new size of {what}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def grow_file_system(mounted_at: Path) -> None:
+    """Grow a mounted file system to its partition's size."""
+    run([_GROWFS, mounted_at])
