@@ -171,7 +171,7 @@ def test_units_are_well_formed(path: Path) -> None:
 
 @pytest.mark.parametrize("path", [p for p in os_files(".service") if "systemd/system" in str(p)], ids=name_of)
 def test_our_own_programs_are_there(path: Path) -> None:
-    """A unit that runs a script of ours runs one that exists. Debian's programs are seen in the built image."""
+    """A unit runs only those scripts of ours that exist. Debian's programs are seen in the built image."""
     for option in parse_unit(path.read_text(), source=name_of(path)).options:
         if not option.name.startswith("Exec"):
             continue
