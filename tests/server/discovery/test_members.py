@@ -69,7 +69,7 @@ class Etcd:
 
     def healthy(self) -> bool:
         try:
-            return httpx.get(f"http://127.0.0.1:{self.client_port}/health").json()["health"] == "true"
+            return '"true"' in httpx.get(f"http://127.0.0.1:{self.client_port}/health").text
         except httpx.TransportError:
             return False
 
@@ -134,9 +134,9 @@ def test_a_restart_in_the_middle_loses_nothing(
     server: Server, members: list[Etcd], number: signal.Signals
 ) -> None:
     discovery = new_cluster(server)
-    for count, member in enumerate(members[:2], 1):
+    for member in members[:2]:
         member.start(discovery)
-        until(lambda count=count: registered(discovery) == count, "not registered", members[:2])
+    until(lambda: registered(discovery) == 2, "not registered", members[:2])
     server.end(number)
     time.sleep(1)
     server.start()
