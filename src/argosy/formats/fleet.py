@@ -15,6 +15,9 @@ import msgspec
 from argosy.base.errors import InputError
 from argosy.formats.unit import Option
 
+VERSION = "1.0.0+argosy"
+"""The version of fleet that we are compatible with, and that it is not the original."""
+
 
 class UnitTarget(StrEnum):
     """How far a unit is, or is to be: known, on a machine but stopped, or started."""

@@ -26,6 +26,7 @@ STOPPING = Observed("h1", "loaded", "deactivating", "stop-sigterm", LOADED)
         (Desired("h1", LOADED), None, [Load]),
         (Desired("h1", LAUNCHED), None, [Load, Start]),
         (Desired("h1", LOADED), STOPPED, []),
+        (Desired("h1", LAUNCHED), replace(STOPPED, load="not-found"), [Load, Start]),
         (Desired("h1", LAUNCHED), STOPPED, [Start]),
         (Desired("h1", LAUNCHED), RUNNING, []),
         # One that has ended or failed by itself is not started again.

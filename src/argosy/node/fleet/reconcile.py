@@ -43,7 +43,8 @@ def _leave(name: str, seen: Observed, reason: str) -> list[Action]:
 
 def _come(name: str, wanted: Desired, seen: Observed | None) -> list[Action]:
     launch = wanted.target is UnitTarget.LAUNCHED
-    if seen is None:
+    if seen is None or seen.load == "not-found":
+        # Without a file, or with one that systemd was not told of: the daemon died in between.
         load: list[Action] = [Load(name, "it is scheduled here")]
         return [*load, Start(name, "it is to be launched")] if launch else load
     if launch:
