@@ -21,10 +21,15 @@ examples:
 
 def main() -> int:
     """Entry point of the command `argosy`."""
+    return cli.main(build_parser())
+
+
+def build_parser() -> cli.Parser:
+    """The parser of all commands; importing the rooms' heavy parts is left to their handlers."""
     from argosy.cli import image, lab, server, setup
 
     parser = cli.program("argosy", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for room in (setup, image, lab, server):
         room.add_commands(commands)
-    return cli.main(parser)
+    return parser
