@@ -20,6 +20,13 @@ def fails(_):
     raise ArgosyError("it broke", hint="mend it")
 def wrong(_):
     raise InputError("not that")
+def full(_):
+    with open("/dev/full", "wb", buffering=0) as file:
+        file.write(b"x")
+def locked(_):
+    raise PermissionError(13, "Permission denied", "/some/file")
+def defect(_):
+    raise ConnectionResetError(104, "Connection reset by peer")
 def waits(_):
     print("waiting", flush=True)
     time.sleep(30)
@@ -29,7 +36,7 @@ def talks(_):
         print("y" * 1000)
 parser = cli.program("demo", "first\\n  second", epilog="examples:\\n  demo works")
 commands = parser.add_subparsers()
-for handler in (works, fails, wrong, waits, talks):
+for handler in (works, fails, wrong, full, locked, defect, waits, talks):
     commands.add_parser(handler.__name__).set_defaults(handler=handler)
 commands.choices["works"].add_argument("--verbose", action="store_true")
 sys.exit(cli.main(parser))
@@ -48,11 +55,18 @@ def demo(*argv: str) -> subprocess.CompletedProcess[str]:
         (["works"], 0, '{\n  "name": "core-01"\n}\n', ""),
         (["fails"], 1, "", "demo: it broke\n  mend it\n"),
         (["wrong"], 2, "", "demo: not that\n"),
+        (["full"], 1, "", "demo: No space left on device\n"),
+        (["locked"], 1, "", "demo: /some/file: Permission denied\n"),
     ],
 )
 def test_outcomes(argv: list[str], code: int, stdout: str, stderr: str) -> None:
     done = demo(*argv)
     assert (done.returncode, done.stdout, done.stderr) == (code, stdout, stderr)
+
+
+def test_any_other_fault_keeps_its_traceback() -> None:
+    done = demo("defect")
+    assert done.returncode == 1 and "Traceback" in done.stderr
 
 
 @pytest.mark.parametrize("argv", [["--no-such"], ["no-such"], ["works", "extra"]])

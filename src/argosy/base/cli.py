@@ -7,13 +7,17 @@ A program builds an `argparse` parser with `program`, gives each subcommand a ha
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from argosy.base.decode import encode_json
-from argosy.base.errors import EXIT_INTERRUPTED, EXIT_USAGE, ArgosyError, describe
+from argosy.base.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, ArgosyError, describe
+
+# Faults of the host that a user can mend, whatever we were doing.
+_HOSTS_FAULTS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES))
 
 Handler = Callable[[argparse.Namespace], int]
 
@@ -58,6 +62,12 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
         # The reader (`| head`) has gone. Point stdout elsewhere, or the interpreter complains on its way out.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in _HOSTS_FAULTS:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"{parser.prog}: {where}{error.strerror}", file=sys.stderr)
+        return EXIT_FAILURE
 
 
 def print_json(value: Any) -> None:
