@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +21,10 @@ from argosy.lab.status import MachineStatus
 _LOOK_EVERY_S = 0.5
 _BANNER_TIMEOUT_S = 3.0
 _CONSOLE_LINES = 12
+_CONSOLE_COLUMNS = 200
 _CONSOLE_TAIL_BYTES = 8000
+# Control sequences and character sets of ECMA-48.
+_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
 
 
 def wait_until_ready(
@@ -104,8 +108,14 @@ def console_tail(log: Path) -> list[str]:
             text = file.read().decode(errors="replace")
     except FileNotFoundError:
         return []
-    printable = ("".join(c for c in line if c.isprintable()).rstrip() for line in text.splitlines())
-    return [line for line in printable if line][-_CONSOLE_LINES:]
+    plain = (_printable(line) for line in text.splitlines())
+    return [line for line in plain if line][-_CONSOLE_LINES:]
+
+
+def _printable(line: str) -> str:
+    """Without what moves the cursor or colours: it would do so on our terminal, too."""
+    text = "".join(c for c in _ESCAPE.sub("", line) if c.isprintable())
+    return text.rstrip()[:_CONSOLE_COLUMNS]
 
 
 def _option(name: str) -> str:

@@ -20,7 +20,6 @@ from argosy.lab.parallel import in_parallel
 
 OFF = "off"
 BOOTING = "booting"
-_UP = frozenset(("running", "degraded"))
 _BANNER_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 60.0
 
@@ -58,7 +57,7 @@ def look(site: Site, driver: Driver) -> ClusterStatus:
     def ask(machine: Machine) -> tuple[MachineStatus, bool]:
         node = node_status(site, machine) if machine.name in running else None
         silent = BOOTING if machine.name in running else OFF
-        return machine_status(machine, node, silent=silent), node is not None and is_healthy(node)
+        return machine_status(machine, node, silent=silent), node is not None and node.ready
 
     return summary(site, in_parallel(ask, site.cluster.machines))
 
@@ -88,11 +87,6 @@ def machine_status(machine: Machine, node: NodeStatus | None, *, silent: str) ->
         etcd=node.etcd if node else None,
         units=tuple(node.units) if node else (),
     )
-
-
-def is_healthy(node: NodeStatus) -> bool:
-    """As the machine's own `argosy status --wait` judges."""
-    return node.state in _UP and node.etcd != "unhealthy" and node.fleet != "unregistered"
 
 
 def summary(site: Site, machines: Iterable[tuple[MachineStatus, bool]]) -> ClusterStatus:

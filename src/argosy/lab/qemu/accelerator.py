@@ -22,7 +22,7 @@ from argosy.lab.qemu.command import Accelerator, probe_command
 
 _KVM = Path("/dev/kvm")
 _PROBE_OK = b"ARGOSY-PROBE-OK"
-_PROBE_TIMEOUT_S = 20.0
+_PROBE_TIMEOUT_S = 12.0
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
