@@ -11,7 +11,7 @@ from tests.etcd import Cluster
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need root share networks, mounts and cgroups: one worker runs them all, one after another."""
+    """Tests that need root share networks, mounts and cgroups: one worker runs them, one after another."""
     for item in items:
         if item.get_closest_marker("root") is None:
             continue

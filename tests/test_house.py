@@ -128,13 +128,13 @@ def public_definitions(path: Path) -> Iterator[ast.FunctionDef | ast.AsyncFuncti
             yield node
 
 
-def test_what_is_public_says_what_it_does() -> None:
+def test_every_module_and_public_function_says_what_it_does() -> None:
     bare = [name_of(path) for path in modules() if ast.get_docstring(ast.parse(path.read_text())) is None]
     for path in modules():
         bare += [
             f"{name_of(path)}:{node.lineno}: {node.name}"
             for node in public_definitions(path)
-            if ast.get_docstring(node) is None
+            if not isinstance(node, ast.ClassDef) and ast.get_docstring(node) is None
         ]
     assert bare == []
 

@@ -30,6 +30,7 @@ class Needs:
 
 
 def is_elf(data: bytes) -> bool:
+    """Whether `data` begins as an ELF file does."""
     return data.startswith(_MAGIC)
 
 

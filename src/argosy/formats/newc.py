@@ -33,18 +33,22 @@ def encode(members: Iterable[Member], *, time_s: int = 0) -> bytes:
 
 
 def folder(path: str, permissions: int = 0o755) -> Member:
+    """A folder."""
     return Member(path, stat.S_IFDIR | permissions)
 
 
 def file(path: str, data: bytes, permissions: int = 0o644) -> Member:
+    """A file with its content."""
     return Member(path, stat.S_IFREG | permissions, data)
 
 
 def link(path: str, target: str) -> Member:
+    """A symbolic link."""
     return Member(path, stat.S_IFLNK | 0o777, target.encode())
 
 
 def character_device(path: str, major: int, minor: int, permissions: int = 0o600) -> Member:
+    """A device node, such as /dev/console."""
     return Member(path, stat.S_IFCHR | permissions, device=(major, minor))
 
 

@@ -76,6 +76,7 @@ def text_of(tree: Tree, path: str) -> str:
 
 
 def size_bytes(content: Content) -> int:
+    """The size of a content, without reading it."""
     return len(content) if isinstance(content, bytes) else content.size_bytes
 
 

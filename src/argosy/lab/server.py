@@ -54,6 +54,7 @@ def start(site: Site, server_host: str) -> None:
 
 
 def stop(site: Site) -> None:
+    """End the cluster's server, if it runs."""
     process.end(process.find_role(site.cluster.id, _ROLE))
 
 
@@ -67,6 +68,7 @@ def take_token(site: Site) -> None:
 
 
 def has_token(site: Site) -> bool:
+    """Whether the cluster has its discovery token already."""
     return _token_file(site).exists()
 
 

@@ -21,6 +21,7 @@ _BANNER = b"SSH-"
 
 
 def private_key(site: Site) -> Path:
+    """The key that opens all machines of the cluster."""
     return site.folder / "ssh" / "key"
 
 
@@ -81,6 +82,7 @@ def copy_command(site: Site, machine: Machine, sources: Sequence[str], target: s
 
 
 def remote_path(path: str) -> str:
+    """A path on the machine, as scp(1) takes it."""
     return f"127.0.0.1:{path}"
 
 
