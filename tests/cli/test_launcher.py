@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -49,16 +50,19 @@ def start(folder: Path, *argv: str, cwd: Path | None = None, **env: str) -> subp
 
 
 def test_second_start_is_quick_and_quiet(checkout: Path) -> None:
-    def seconds(argv: list[str | Path]) -> float:
-        times = []
-        for _ in range(5):
-            started = time.monotonic()
-            subprocess.run(argv, check=True, capture_output=True)
-            times.append(time.monotonic() - started)
-        return min(times)
+    """It adds less than 100 ms; processor time is counted, because other tests keep the cores busy."""
 
-    direct = seconds([checkout / ".venv/bin/python", "-P", "-m", "argosy", "--help"])
-    assert seconds([checkout / "argosy", "--help"]) - direct < 0.1
+    def cpu_seconds(argv: list[str | Path]) -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run(argv, check=True, capture_output=True)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+    direct = min(
+        cpu_seconds([checkout / ".venv/bin/python", "-P", "-m", "argosy", "--help"]) for _ in "12345"
+    )
+    added = min(cpu_seconds([checkout / "argosy", "--help"]) for _ in "12345") - direct
+    assert added < 0.1
     assert start(checkout).stderr == ""
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -19,9 +19,8 @@ def test_a_prepared_host_has_nothing_to_do(options: list[str]) -> None:
 
 
 def test_nothing_to_do_is_said_at_once() -> None:
-    seconds = []
-    for _ in range(5):
-        started = time.monotonic()
-        subprocess.run(SETUP, stdin=subprocess.DEVNULL, capture_output=True, check=True)
-        seconds.append(time.monotonic() - started)
-    assert min(seconds) < 0.5
+    """Half a second on a quiet host; other tests may keep the cores busy, so processor time is counted."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(SETUP, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
