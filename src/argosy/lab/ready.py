@@ -19,7 +19,8 @@ from argosy.lab.parallel import in_parallel
 from argosy.lab.status import MachineStatus
 
 _LOOK_EVERY_S = 0.5
-_BANNER_TIMEOUT_S = 3.0
+# What ssh says of a machine that is still booting is no news.
+_SSH_COMPLAINTS = ("kex_", "ssh:", "ssh_", "Connection ", "Timeout", "Bad packet", "mux_")
 _CONSOLE_LINES = 12
 _CONSOLE_COLUMNS = 200
 _CONSOLE_TAIL_BYTES = 8000
@@ -36,29 +37,23 @@ def wait_until_ready(
     def wait(machine: Machine) -> NodeStatus:
         with progress.step(machine.name) as step:
             step.note("booting")
-            _wait_for_ssh(site, driver, machine, deadline)
-            step.note("up, joining")
-            return _wait_for_services(site, machine, step, deadline)
+            while True:
+                node = _ask(site, machine, step, deadline)
+                if node is not None:
+                    return node
+                _check_that_it_boots(site, driver, machine, deadline)
+                time.sleep(_LOOK_EVERY_S)
 
     nodes = in_parallel(wait, machines)
     pairs = zip(machines, nodes, strict=True)
     return [status.machine_status(machine, node, silent="") for machine, node in pairs]
 
 
-def _wait_for_ssh(site: Site, driver: Driver, machine: Machine, deadline: float) -> None:
-    while not ssh.answers(machine, timeout_s=_BANNER_TIMEOUT_S):
-        if machine.name not in driver.running(site):
-            raise _failure(site, machine, "went off while it booted")
-        trouble = driver.trouble(site, machine)
-        if trouble:
-            raise _failure(site, machine, f"stands still: {trouble}")
-        if time.monotonic() > deadline:
-            raise _failure(site, machine, "did not boot in time")
-        time.sleep(_LOOK_EVERY_S)
+def _ask(site: Site, machine: Machine, step: Step, deadline: float) -> NodeStatus | None:
+    """One command that waits inside the machine: asking again and again would cost it more than its work.
 
-
-def _wait_for_services(site: Site, machine: Machine, step: Step, deadline: float) -> NodeStatus:
-    """One command that waits inside the machine: asking again and again would cost it more than its work."""
+    None if it cannot be reached yet.
+    """
     wait_s = max(1, round(deadline - time.monotonic()))
     words = ssh.command(site, machine, ["argosy", "status", "--json", "--wait", str(wait_s)])
     output: list[str] = []
@@ -67,17 +62,31 @@ def _wait_for_services(site: Site, machine: Machine, step: Step, deadline: float
         """Notes on what it waits for come first; the JSON begins with a brace on a line."""
         if output or line.startswith("{"):
             output.append(line)
-        else:
+        elif not line.startswith(_SSH_COMPLAINTS):
             step.note(line)
 
     try:
         stream(words, on_line, env=ssh.environment(site, machine))
     except CommandError as error:
+        code = error.completed.returncode if error.completed else 0
+        if code == ssh.EXIT_NO_CONNECTION:
+            return None
         if not output:
-            raise _failure(site, machine, "does not say how it is", str(error)) from error
+            raise _failure(site, machine, "does not say how it is", error.hint or "") from error
         node = decode_json("\n".join(output), NodeStatus, source=machine.name)
         raise _failure(site, machine, f"is {_words(node)} after {wait_s} s") from error
     return decode_json("\n".join(output), NodeStatus, source=machine.name)
+
+
+def _check_that_it_boots(site: Site, driver: Driver, machine: Machine, deadline: float) -> None:
+    """Raise `ArgosyError` if there is no point in waiting for a machine that does not answer."""
+    if machine.name not in driver.running(site):
+        raise _failure(site, machine, "went off while it booted")
+    trouble = driver.trouble(site, machine)
+    if trouble:
+        raise _failure(site, machine, f"stands still: {trouble}")
+    if time.monotonic() > deadline:
+        raise _failure(site, machine, "did not boot in time")
 
 
 def _words(node: NodeStatus) -> str:

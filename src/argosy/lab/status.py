@@ -20,7 +20,6 @@ from argosy.lab.parallel import in_parallel
 
 OFF = "off"
 BOOTING = "booting"
-_BANNER_TIMEOUT_S = 5.0
 _ANSWER_TIMEOUT_S = 60.0
 
 
@@ -64,8 +63,6 @@ def look(site: Site, driver: Driver) -> ClusterStatus:
 
 def node_status(site: Site, machine: Machine) -> NodeStatus | None:
     """What the machine says of itself now; None if it does not speak."""
-    if not ssh.answers(machine, timeout_s=_BANNER_TIMEOUT_S):
-        return None
     words = ssh.command(site, machine, ["argosy", "status", "--json"])
     try:
         done = run(words, env=ssh.environment(site, machine), timeout_s=_ANSWER_TIMEOUT_S)

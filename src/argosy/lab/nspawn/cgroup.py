@@ -39,6 +39,11 @@ class Cgroup:
     folders: tuple[Path, ...]
     enter: tuple[str, ...]
 
+    @property
+    def machine(self) -> Path:
+        """Where in the unified hierarchy the machine and its systemd-nspawn are."""
+        return self.folders[0] / _MACHINE
+
 
 def parse_hierarchies(mounts: str) -> Hierarchies:
     """Find the hierarchies in the text of /proc/self/mounts (fields as in fstab(5))."""

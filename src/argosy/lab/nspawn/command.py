@@ -10,13 +10,13 @@ from argosy.lab.nspawn.forwarder import BRIDGE, Forwarding, Inward
 
 GATEWAY = "172.17.8.1"
 PREFIX_LENGTH = 24
-# nspawn exits with 133 when the machine reboots, as for systemd-nspawn@.service; the machine then boots anew.
-AGAIN = (
-    "sh",
-    "-c",
-    'while true; do "$@"; code=$?; [ "$code" -eq 133 ] || exit "$code"; done',
-    "argosy-nspawn",
-)
+_POWER = """\
+kill=$1
+shift
+while "$@"; code=$?; [ "$code" -eq 133 ]; do :; done
+[ ! -e "$kill" ] || echo 1 >"$kill"
+exit "$code"
+"""
 _SSH_PORT = 22
 _SERVICE_PORT = 8080
 
@@ -47,6 +47,15 @@ def nspawn(machine: Machine, root: Path, credentials: Iterable[Path]) -> tuple[s
         "--system-call-filter=@keyring",
         *(f"--load-credential={path.name}:{path}" for path in sorted(credentials)),
     )
+
+
+def power(machine_cgroup: Path, boot: Iterable[str]) -> tuple[str, ...]:
+    """The argv of what keeps a machine on: it runs `boot` again for as long as the machine reboots.
+
+    nspawn exits with 133 when the machine reboots (as for systemd-nspawn@.service). A machine outlives an nspawn
+    that was killed; what is left in its control group is therefore ended.
+    """
+    return ("sh", "-c", _POWER, "argosy-power", str(machine_cgroup / "cgroup.kill"), *boot)
 
 
 def veth(machine: Machine) -> str:

@@ -66,7 +66,11 @@ class NspawnDriver:
             network.start(site)
 
     def stop_network(self, site: Site) -> None:
+        """Also ends machines whose supervisors were all killed: they count as off, but run on."""
         network.stop(site)
+        for machine in site.cluster.machines:
+            if not supervisors(site, machine):
+                _end(_cgroup(site, machine))
 
     def network_units(self, site: Site, machine: Machine) -> Credentials:
         return {"network.network.10-host0": command.network_unit(machine)}
@@ -84,18 +88,19 @@ class NspawnDriver:
         if forwarder is None:
             raise ArgosyError("the cluster's network is down", hint="`argosy up` starts it")
         group = _cgroup(site, machine)
-        cgroup.kill(group)
-        cgroup.remove(group)
+        _end(group)
         source = site.machine_folder(machine) / "launch.json"
         replace_file(source, encode_json(_launch(site, machine, group), pretty=True))
         log = site.console_log(machine)
         log_start = network.size(log)
+        boot = [
+            *("unshare", "--mount", "--propagation=slave", "--"),
+            *(sys.executable, "-m", "argosy.lab.nspawn.launch", str(source)),
+        ]
         argv = [
             *group.enter,
             *("nsenter", f"--net=/proc/{forwarder.pid}/ns/net", "--"),
-            *command.AGAIN,
-            *("unshare", "--mount", "--propagation=slave", "--"),
-            *(sys.executable, "-m", "argosy.lab.nspawn.launch", str(source)),
+            *command.power(group.machine, boot),
         ]
         process.spawn(site.cluster.id, role(machine), argv, log=log, env=_NSPAWN_ENVIRONMENT)
         self._wait_for_leader(site, machine, log_start)
@@ -120,9 +125,7 @@ class NspawnDriver:
         group = _cgroup(site, machine)
         cgroup.kill(group)
         process.end(supervisors(site, machine), grace_s=0)
-        # One that was not in its control group yet a moment ago may be by now.
-        cgroup.kill(group)
-        cgroup.remove(group)
+        _end(group)  # for one that was not in its control group yet a moment ago
 
     def trouble(self, site: Site, machine: Machine) -> str | None:
         if shutil.disk_usage(site.folder).free < _FULL_BYTES:
@@ -130,17 +133,15 @@ class NspawnDriver:
         return None
 
     def remove(self, site: Site, machine: Machine) -> None:
-        cgroup.remove(_cgroup(site, machine))
+        _end(_cgroup(site, machine))
         if site.machine_folder(machine).exists():
             shutil.rmtree(site.machine_folder(machine))
 
     def clean(self, site: Site) -> None:
         """The kernel ends a mount namespace a moment after its last process, and the loop device with it."""
         deadline = time.monotonic() + _LOOPS_END_WITHIN_S
-        while _loop_devices(_usr_image(site)) and time.monotonic() < deadline:
+        while _ending_loop_devices(_usr_image(site)) and time.monotonic() < deadline:
             time.sleep(0.05)
-        for machine in site.cluster.machines:
-            cgroup.remove(_cgroup(site, machine))
 
     def attach_console(self, site: Site, machine: Machine) -> int:
         running = leaders(site, machine)
@@ -179,6 +180,27 @@ def _root(site: Site, machine: Machine) -> Path:
 def _cgroup(site: Site, machine: Machine) -> cgroup.Cgroup:
     name = f"argosy-{site.cluster.id}-{machine.name}"
     return cgroup.machine_cgroup(name, cgroup.host_hierarchies(), scope=cgroup.systemd_runs_host())
+
+
+def _end(group: cgroup.Cgroup) -> None:
+    cgroup.kill(group)
+    cgroup.remove(group)
+
+
+def _ending_loop_devices(image: Path) -> list[str]:
+    """The loop devices of `image` that nobody has mounted: those of other clusters, which share them, last."""
+    return [device for device in _loop_devices(image) if not _is_mounted(device)]
+
+
+def _is_mounted(device: str) -> bool:
+    """Whether any process sees a file system of the block device `device` mounted."""
+    for mounts in Path("/proc").glob("[0-9]*/mounts"):
+        try:
+            if f"/dev/{device} " in mounts.read_text():
+                return True
+        except OSError:
+            continue
+    return False
 
 
 def _loop_devices(image: Path) -> list[str]:

@@ -2,7 +2,7 @@
 
 Run as `python -m argosy.lab.nspawn.launch FILE`, inside the cluster's network namespace and a mount namespace
 of its own: the mounts are seen by this machine only, and end with its last process. Exits with 133 when the
-machine wants to boot again, for `command.AGAIN`, which started it.
+machine wants to boot again, for what `command.power` says, which started it.
 """
 
 from __future__ import annotations
