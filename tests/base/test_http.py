@@ -11,16 +11,15 @@ from pathlib import Path
 
 import pytest
 
+from argosy.base.address import Address, parse_address
 from argosy.base.errors import InputError
 from argosy.base.http import (
-    Address,
     Client,
     Handler,
     HttpError,
     Request,
     Response,
     Server,
-    parse_address,
     unix_socket,
 )
 

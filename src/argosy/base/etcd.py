@@ -16,8 +16,9 @@ from typing import Any, Literal, TypeVar
 
 import msgspec
 
+from argosy.base.address import TlsFiles, parse_address
 from argosy.base.errors import ArgosyError
-from argosy.base.http import Client, HttpError, Stream, TlsFiles, parse_address
+from argosy.base.http import Client, HttpError, Stream
 from argosy.base.loop import Backoff, Clock, SystemClock
 
 T = TypeVar("T")

@@ -14,15 +14,13 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import h11
 
-from argosy.base.errors import ArgosyError, InputError
-
-if TYPE_CHECKING:
-    import ssl
+from argosy.base.address import Address, TlsFiles, client_context
+from argosy.base.errors import ArgosyError
 
 log = logging.getLogger(__name__)
 
@@ -44,47 +42,6 @@ class HttpError(ArgosyError):
     def __init__(self, message: str, *, sent: bool = True, hint: str | None = None) -> None:
         super().__init__(message, hint=hint)
         self.sent = sent
-
-
-@dataclass(frozen=True, slots=True)
-class TlsFiles:
-    """PEM files for a connection with TLS; without `authority` the system's authorities are trusted."""
-
-    authority: Path | None = None
-    certificate: Path | None = None
-    key: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens: a host and port, or the path of a unix socket."""
-
-    host: str
-    port: int = 0
-    path: str | None = None
-    tls: bool = False
-
-    def __str__(self) -> str:
-        if self.path is not None:
-            return f"unix://{self.path}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
-
-
-def parse_address(url: str) -> Address:
-    """Understand `http://host:port`, `https://host:port`, `unix:///path`; raises `InputError` for others."""
-    hint = "write http://HOST:PORT, https://HOST:PORT or unix:///PATH"
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError as error:
-        raise InputError(f"`{url}` is not an address: {error}", hint=hint) from error
-    if parts.scheme in ("unix", "file") and not parts.netloc and parts.path.startswith("/"):
-        return Address("localhost", path=parts.path)
-    if parts.scheme in ("http", "https") and parts.hostname and parts.path in ("", "/"):
-        tls = parts.scheme == "https"
-        return Address(parts.hostname, port or (443 if tls else 80), tls=tls)
-    raise InputError(f"`{url}` is not an address", hint=hint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +249,7 @@ class Client:
         if self.address.path is not None:
             reader, writer = await asyncio.open_unix_connection(self.address.path)
         else:
-            context = _client_context(self._tls or TlsFiles()) if self.address.tls else None
+            context = client_context(self._tls or TlsFiles()) if self.address.tls else None
             reader, writer = await asyncio.open_connection(self.address.host, self.address.port, ssl=context)
             _notice_dead_peers(writer.get_extra_info("socket"))
         return _Connection(reader, writer)
@@ -310,18 +267,6 @@ def _notice_dead_peers(channel: socket.socket) -> None:
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
     channel.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-
-
-def _client_context(files: TlsFiles) -> ssl.SSLContext:
-    import ssl
-
-    try:
-        context = ssl.create_default_context(cafile=files.authority)
-        if files.certificate is not None:
-            context.load_cert_chain(files.certificate, files.key)
-    except (OSError, ssl.SSLError) as error:
-        raise InputError(f"cannot use the TLS files: {error}") from error
-    return context
 
 
 def _decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:

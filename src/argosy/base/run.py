@@ -11,6 +11,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -163,6 +164,24 @@ def start_detached(
     # The process is meant to outlive this object; without this its destructor would warn.
     process.returncode = 0
     return process.pid
+
+
+def start_connected(argv: Sequence[Argument]) -> socket.socket:
+    """Start a process that reads from and writes to the returned socket; it ends when the socket is closed.
+
+    What it prints as errors goes where ours go.
+    """
+    words = _words(argv)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        try:
+            process = subprocess.Popen(words, stdin=theirs.fileno(), stdout=theirs.fileno())
+        except OSError as error:
+            ours.close()
+            raise _cannot_start(words, error) from error
+    # Nobody waits for it; without this the object's destructor would warn.
+    process.returncode = 0
+    return ours
 
 
 def replace_process(argv: Sequence[Argument], *, env: Mapping[str, str] | None = None) -> NoReturn:

@@ -88,33 +88,42 @@ class SystemBus:
         self._bus: Any = None
 
     async def states(self, names: Sequence[str]) -> dict[str, UnitStatus]:
+        """How these units are, in one question."""
         if not names:
             return {}
         (rows,) = await self._manager("ListUnitsByNames", "as", [list(names)])
         return {row[0]: UnitStatus(row[2], row[3], row[4]) for row in rows}
 
     async def link(self, paths: Sequence[Path]) -> None:
+        """Link them for the time until the next boot."""
         await self._manager("LinkUnitFiles", "asbb", [[str(path) for path in paths], True, True])
 
     async def enable(self, path: Path) -> None:
+        """Enable it for the time until the next boot."""
         await self._manager("EnableUnitFiles", "asbb", [[str(path)], True, True])
 
     async def disable(self, names: Sequence[str]) -> None:
+        """Remove all links under /run to these units."""
         await self._manager("DisableUnitFiles", "asb", [list(names), True])
 
     async def reload(self) -> None:
+        """The same as `systemctl daemon-reload`."""
         await self._manager("Reload", "", [])
 
     async def start(self, name: str) -> None:
+        """Queue a job in place of what is queued."""
         await self._manager("StartUnit", "ss", [name, "replace"])
 
     async def stop(self, name: str) -> None:
+        """Queue a job in place of what is queued."""
         await self._manager("StopUnit", "ss", [name, "replace"])
 
     async def reset_failed(self, name: str) -> None:
+        """The same as `systemctl reset-failed`."""
         await self._manager("ResetFailedUnit", "s", [name])
 
     async def is_stopping_for_good(self, name: str) -> bool:
+        """Asks for the system's state and the unit's job."""
         state = await self._property(_PATH, _MANAGER, "SystemState")
         if state == "stopping":
             return True

@@ -16,6 +16,7 @@ class MemorySystemd:
         self.on_change: Callable[[str], None] = lambda path: None
         self.log: list[tuple[str, str]] = []
         self.broken: set[str] = set()
+        self.failing: set[str] = set()
         self._linked: dict[str, Path] = {}
         self._loaded: dict[str, str] = {}
         self._active: dict[str, str] = {}
@@ -69,7 +70,7 @@ class MemorySystemd:
         if name not in self._loaded:
             raise SystemdError(f"Unit {name} not found.")
         self.log.append(("start", name))
-        self._set(name, "active")
+        self._set(name, "failed" if name in self.failing else "active")
 
     async def stop(self, name: str) -> None:
         self.log.append(("stop", name))

@@ -146,6 +146,7 @@ class Api:
         known = await self._registry.unit(name)
         if wanted.options and (known is None or unit_hash(known.options) != unit_hash(wanted.options)):
             is_global = check_options(parsed, wanted.options)
+            target = target or UnitTarget.INACTIVE
             await self._registry.submit(name, wanted.options, target, is_global=is_global)
             return Response(201, _JSON[1:])
         if known is None:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from argosy.base.address import TlsFiles, parse_address
 from argosy.base.errors import InputError, Location
-from argosy.base.http import TlsFiles, parse_address
 
 log = logging.getLogger(__name__)
 

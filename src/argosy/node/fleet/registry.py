@@ -52,25 +52,32 @@ class Keys:
     prefix: str
 
     def job(self, name: str) -> str:
+        """The unit called `name`."""
         return f"{self.prefix}job/{name}"
 
     def schedule(self, name: str) -> str:
+        """Where the unit `name` is to run."""
         return f"{self.prefix}schedule/{name}"
 
     def machine(self, machine_id: str) -> str:
+        """A machine that is present."""
         return f"{self.prefix}machine/{machine_id}"
 
     def metadata(self, machine_id: str, key: str) -> str:
+        """One of a machine's metadata."""
         return f"{self.prefix}metadata/{machine_id}/{key}"
 
     def state(self, name: str, machine_id: str) -> str:
+        """How a unit is on a machine."""
         return f"{self.prefix}state/{name}/{machine_id}"
 
     def unit(self, content_hash: str) -> str:
+        """The content with this hash."""
         return f"{self.prefix}unit/{content_hash}"
 
     @property
     def leader(self) -> str:
+        """The engine that leads."""
         return f"{self.prefix}leader"
 
     def folder(self, name: str) -> tuple[str, str]:
@@ -136,24 +143,17 @@ class Registry:
         return {_last(item): _decoded(item, UnitRecord).options for item in found}
 
     async def submit(
-        self, name: str, options: Sequence[Option], target: UnitTarget | None, *, is_global: bool
+        self, name: str, options: Sequence[Option], target: UnitTarget, *, is_global: bool
     ) -> None:
-        """Add a unit, or give it new content. Without a target, a new unit is inactive, a known one stays."""
+        """Add a unit, or give it new content."""
         content_hash = unit_hash(options)
-        for _ in range(_ATTEMPTS):
-            known = await self.etcd.get(self.keys.job(name))
-            kept = _decoded(known, JobRecord).target if known else UnitTarget.INACTIVE
-            record = JobRecord(content_hash, target or kept, is_global)
-            outcome = await self.etcd.txn(
-                [Compare(self.keys.job(name), "mod", known.mod_revision if known else 0)],
-                [
-                    Put(self.keys.unit(content_hash), encode_json(UnitRecord(list(options)))),
-                    Put(self.keys.job(name), encode_json(record)),
-                ],
-            )
-            if outcome.succeeded:
-                return
-        raise ContendedError(f"{name} is being changed by others all the time", hint="try again")
+        await self.etcd.txn(
+            [],
+            [
+                Put(self.keys.unit(content_hash), encode_json(UnitRecord(list(options)))),
+                Put(self.keys.job(name), encode_json(JobRecord(content_hash, target, is_global))),
+            ],
+        )
 
     async def set_target(self, name: str, target: UnitTarget) -> bool:
         """Say how far a unit is to be; False if there is no such unit."""

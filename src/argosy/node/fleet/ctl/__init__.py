@@ -1,0 +1,1 @@
+"""The parts of `fleetctl`: the connection, the commands and what they print."""
