@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from argosy.base.decode import encode_json
 from argosy.base.errors import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_USAGE, ArgosyError, describe
 
 # Faults of the host that a user can mend, whatever we were doing.
@@ -72,6 +71,8 @@ def main(parser: argparse.ArgumentParser, argv: Sequence[str] | None = None) -> 
 
 def print_json(value: Any) -> None:
     """Print what a script will read."""
+    from argosy.base.decode import encode_json  # its library costs the programs of a boot time
+
     sys.stdout.write(encode_json(value, pretty=True).decode())
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,9 +35,8 @@ def replace_file(path: Path, data: bytes, *, mode: int = 0o644, owner: tuple[int
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to fill with a file; it takes `path`'s place if the block succeeds."""
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(descriptor)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
+    temporary.touch(mode=0o600, exist_ok=False)
     try:
         yield temporary
         temporary.replace(path)
@@ -54,6 +51,8 @@ def replace_folder(path: Path, new: Path) -> None:
 
     Between the two renames `path` does not exist: a reader finds the old folder, none, or the new one.
     """
+    import shutil  # costs the programs of a boot time, which need only single files
+
     old = path.with_name(f".{path.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if path.exists():
