@@ -30,6 +30,12 @@ from argosy.node.provision.model import (
 from argosy.node.provision.service import Settings, provision
 from argosy.node.provision.sources import Fetched
 
+SHOWN = {
+    "new.service": "FragmentPath=/etc/systemd/system/new.service\nNeedDaemonReload=no",
+    "read-before.service": "FragmentPath=/usr/lib/systemd/system/read-before.service\nNeedDaemonReload=yes",
+    "two.service": "FragmentPath=/a\nNeedDaemonReload=no\n\nFragmentPath=/two\nNeedDaemonReload=no",
+}
+
 Calls = list[tuple[tuple[str, ...], bytes | None]]
 
 
@@ -46,10 +52,11 @@ def machine(tmp_path: Path, calls: Calls) -> Machine:
     (tmp_path / "etc/group").write_text(f"root:x:0:\nmine:x:{os.getgid()}:\n")
     (tmp_path / "home/core").mkdir(parents=True)
 
-    def command(argv: Sequence[str], stdin: bytes | None) -> None:
+    def command(argv: Sequence[str], stdin: bytes | None) -> str:
         calls.append((tuple(argv), stdin))
         if "broken.service" in argv:
             raise CommandError("`systemctl` exited with 5", hint="Unit broken.service not found.")
+        return SHOWN.get(argv[-1], "") if argv[:2] == ["systemctl", "show"] else ""
 
     return Machine(
         tmp_path, command, lambda: "before", lambda name: calls.append((("sethostname", name), None))
@@ -69,7 +76,7 @@ def test_files_get_their_mode_and_owner_and_folders(machine: Machine) -> None:
 def test_a_failure_names_the_action_and_stops(machine: Machine, calls: Calls) -> None:
     (machine.root / "srv").mkdir()
     with pytest.raises(ArgosyError) as caught:
-        machine.perform([WriteFile("/srv", b"", "why"), ReloadManager("why")])
+        machine.perform([WriteFile("/srv", b"", "why"), ReloadManager((), "why")])
     assert str(caught.value) == "cannot write /srv: /srv is a folder"
     assert calls == []
 
@@ -91,7 +98,7 @@ def test_the_commands(machine: Machine, calls: Calls) -> None:
             CreateUser(user, "why"),
             SetPassword("u", "hash"),
             EnableUnits(("a.service",), True, "why"),
-            ReloadManager("why"),
+            ReloadManager((("unanswered.service", ""),), "why"),
             RunScript("/w/x", "x.service", "why"),
         ]
     )
@@ -100,11 +107,33 @@ def test_the_commands(machine: Machine, calls: Calls) -> None:
         "useradd --password * --comment U --home-dir /h --no-create-home --groups a,b --shell /s u",
         "chpasswd -e",
         "systemctl enable --no-reload --force --runtime a.service",
+        "systemctl show --property=FragmentPath,NeedDaemonReload unanswered.service",
         "systemctl daemon-reload",
         "systemd-run --quiet --no-block --collect --unit=x.service /w/x",
     ]
     assert calls[2][1] == b"u:hash\n"
     assert (machine.root / "etc/hostname").read_text() == "after\n"
+
+
+@pytest.mark.parametrize(
+    ("units", "reloaded"),
+    [
+        ([("new.service", "/etc/systemd/system/new.service")], False),
+        ([("new.service", "")], False),
+        ([("new.service", "/run/systemd/system/new.service")], True),
+        ([("read-before.service", "")], True),
+        ([("one.service", ""), ("two.service", "/two")], False),
+        ([("one.service", "/b"), ("two.service", "/two")], True),
+        ([("unanswered.service", "")], True),
+        ([("broken.service", "")], True),
+        ([("template@.service", ""), ("new.service", "")], True),
+    ],
+)
+def test_systemd_reads_again_only_what_it_has_read_before(
+    machine: Machine, calls: Calls, units: list[tuple[str, str]], reloaded: bool
+) -> None:
+    machine.perform([ReloadManager(tuple(units), "why")])
+    assert ((("systemctl", "daemon-reload"), None) in calls) == reloaded
 
 
 def test_masking_and_unmasking(machine: Machine) -> None:

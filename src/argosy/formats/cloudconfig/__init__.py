@@ -8,7 +8,6 @@ config is not applied; what a warning names is left out or ignored.
 from __future__ import annotations
 
 import enum
-import json
 import re
 from collections.abc import Mapping
 
@@ -122,6 +121,8 @@ def parse_cloud_config(text: str, source: str) -> tuple[CloudConfig, Report]:
 def _is_ignition(text: str) -> bool:
     if not text.lstrip().startswith("{"):
         return False
+    import json  # few texts come this far, and the machine's boot is short of time
+
     try:
         value = json.loads(text)
     except ValueError:

@@ -23,7 +23,7 @@ class Kind(enum.Enum):
     SECTIONS = "[]struct"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Key:
     """One key. `env`: its environment variable; `pattern`: what a value must match in full."""
 

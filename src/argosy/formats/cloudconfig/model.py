@@ -16,7 +16,7 @@ class Severity(enum.Enum):
     INFO = "info"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Finding:
     """One thing that is wrong. `line` and `column` count from 1; 0 means unknown."""
 
@@ -29,7 +29,7 @@ class Finding:
         return f"line {self.line}: {self.severity.value}: {self.message}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Report:
     """All findings of one text, in the order of its lines. `source` names the text."""
 
@@ -53,7 +53,7 @@ class Report:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class User:
     """One entry of `users`. `password_hash` is a crypt(5) hash; empty means none."""
 
@@ -71,7 +71,7 @@ class User:
     shell: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class File:
     """One entry of `write_files`, decoded. `owner` is `user`, `user:group` or empty for root."""
 
@@ -81,7 +81,7 @@ class File:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class DropIn:
     """A file `name` in the folder of drop-ins of a unit."""
 
@@ -89,7 +89,7 @@ class DropIn:
     content: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Unit:
     """One entry of `coreos.units`. `command` is a verb of systemctl or empty."""
 
@@ -105,7 +105,7 @@ class Unit:
 Variables = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CloudConfig:
     """A whole cloud-config. Sections of options are environment variables with their values, in order."""
 

@@ -40,7 +40,7 @@ def read_cloud_config(root: yamltree.Node | None) -> tuple[CloudConfig, tuple[Fi
     return config, tuple(findings)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Value:
     """A value and the place of its key."""
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
-from argosy.base.run import run
 from argosy.formats.gpt import (
     HEAD_SECTORS,
     SECTOR_BYTES,
@@ -22,13 +21,14 @@ from argosy.formats.gpt import (
 )
 from argosy.node.disk.plan import Write
 
-_GROWFS = "/usr/lib/systemd/systemd-growfs"
 # linux/blkpg.h: the request, and the operation that changes a partition's size.
 _BLKPG = 0x1269
 _BLKPG_RESIZE_PARTITION = 3
+# linux/ext4: the number of blocks that the file system is to have.
+_EXT4_IOC_RESIZE_FS = 0x40086610
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Disk:
     """A disk, and the number of the partition on it that / is on."""
 
@@ -99,6 +99,13 @@ def tell_kernel(disk: Path, partition: Partition) -> None:
         os.close(descriptor)
 
 
-def grow_file_system(mounted_at: Path) -> None:
-    """Grow a mounted file system to its partition's size."""
-    run([_GROWFS, mounted_at])
+def grow_file_system(mounted_at: Path, partition: Partition) -> None:
+    """Grow a mounted ext4 file system to its partition's size."""
+    blocks = partition.sectors * SECTOR_BYTES // os.statvfs(mounted_at).f_frsize
+    descriptor = os.open(mounted_at, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _EXT4_IOC_RESIZE_FS, struct.pack("=Q", blocks))
+    except OSError as error:
+        raise ArgosyError(f"the file system at {mounted_at} does not grow: {error.strerror}") from error
+    finally:
+        os.close(descriptor)

@@ -18,7 +18,7 @@ ALIGNMENT_SECTORS = 4096
 """Partitions end on multiples of this (2 MiB), and ROOT is not grown by less."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Write:
     """Bytes to put at an offset of the disk, made durable before the next write."""
 
@@ -27,7 +27,7 @@ class Write:
     what: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Plan:
     """The table to reach and how; without `writes` nothing is to be done. `reasons` say why, in words."""
 

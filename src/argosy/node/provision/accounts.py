@@ -11,7 +11,7 @@ from pathlib import Path
 from argosy.base.errors import ArgosyError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Account:
     """A user that exists."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from argosy.node.provision.model import (
 from argosy.node.provision.plan import ENVIRONMENT, LOCKSMITH, UPDATE_CONF, UPDATE_ENGINE
 from argosy.node.provision.sshkeys import authorize_keys
 
-Command = Callable[[Sequence[str], bytes | None], None]
+Command = Callable[[Sequence[str], bytes | None], str]
 
 _UNIT_FOLDERS = ("etc/systemd/system", "run/systemd/system", "usr/lib/systemd/system")
 _SHIPPED_UPDATE_CONF = "/usr/share/coreos/update.conf"
@@ -42,9 +41,17 @@ _SHIPPED_UPDATE_CONF = "/usr/share/coreos/update.conf"
 log = logging.getLogger(__name__)
 
 
-def run_command(argv: Sequence[str], stdin: bytes | None) -> None:
-    """Run a command for its effect; raises `CommandError` if it fails."""
-    run(argv, stdin=stdin)
+def run_command(argv: Sequence[str], stdin: bytes | None) -> str:
+    """Run a command and return what it printed; raises `CommandError` if it fails."""
+    return run(argv, stdin=stdin).text
+
+
+def set_hostname(name: str) -> None:
+    """Set the running kernel's host name, if it is not that already."""
+    if os.uname().nodename != name:
+        import socket  # costs the boot time, which seldom needs it
+
+        socket.sethostname(name)
 
 
 @dataclass(frozen=True)
@@ -53,8 +60,8 @@ class Machine:
 
     root: Path = Path("/")
     command: Command = run_command
-    kernel_hostname: Callable[[], str] = socket.gethostname
-    set_kernel_hostname: Callable[[str], None] = socket.sethostname
+    kernel_hostname: Callable[[], str] = lambda: os.uname().nodename
+    set_kernel_hostname: Callable[[str], None] = set_hostname
 
     def observe(self) -> Observed:
         """What a plan needs to know."""
@@ -87,7 +94,8 @@ class Machine:
         """
         failures = []
         for action in actions:
-            log.info("%s (%s)", title(action), action.why)
+            level = logging.DEBUG if isinstance(action, UnmaskUnit) else logging.INFO
+            log.log(level, "%s (%s)", title(action), action.why)
             try:
                 self._perform(action)
             except (ArgosyError, OSError) as error:
@@ -116,6 +124,8 @@ class Machine:
                 self._mask(self.at(path))
             case UnmaskUnit(path=path):
                 self._unmask(self.at(path))
+            case ReloadManager(units=units) if self._sees(units):
+                log.info("systemd has not read these units before")
             case _:
                 self.command(_systemd_command(action), None)
 
@@ -144,6 +154,23 @@ class Machine:
         link_to_nothing = stat.S_ISLNK(found.st_mode) and str(path.readlink()) == os.devnull
         if link_to_nothing or (stat.S_ISREG(found.st_mode) and found.st_size == 0):
             path.unlink()
+
+    def _sees(self, units: Sequence[tuple[str, str]]) -> bool:
+        """Whether systemd has (or now reads) these units as they are on disk, each from its file."""
+        if any("@." in name for name, _ in units):
+            return False  # a template is no unit itself; its instances may be loaded
+        names = [name for name, _ in units]
+        try:
+            shown = self.command(
+                ["systemctl", "show", "--property=FragmentPath,NeedDaemonReload", *names], None
+            )
+        except ArgosyError:
+            return False
+        blocks = [dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n")]
+        return len(blocks) == len(units) and all(
+            block.get("NeedDaemonReload") == "no" and path in ("", block.get("FragmentPath"))
+            for block, (_, path) in zip(blocks, units, strict=True)
+        )
 
     def _has_unit(self, name: str) -> bool:
         return any((self.root / folder / name).exists() for folder in _UNIT_FOLDERS)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from argosy.formats.cloudconfig import User
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Observed:
     """What a plan depends on. Texts of files are empty where the file is missing."""
 
@@ -19,7 +19,7 @@ class Observed:
     unit_files: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SetHostname:
     """Name the machine, now and after a reboot."""
 
@@ -27,7 +27,7 @@ class SetHostname:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class CreateUser:
     """Add a user; the password is set apart from it."""
 
@@ -35,7 +35,7 @@ class CreateUser:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SetPassword:
     """Set a user's password hash, which must appear in no log."""
 
@@ -44,7 +44,7 @@ class SetPassword:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AuthorizeKeys:
     """Let the holders of `keys` in as `user`; replaces the keys that `name` stood for before."""
 
@@ -54,7 +54,7 @@ class AuthorizeKeys:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WriteFile:
     """Put `content` at `path`, an absolute path. `owner` is as in write_files."""
 
@@ -65,7 +65,7 @@ class WriteFile:
     owner: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MaskUnit:
     """Put a link to /dev/null at `path`."""
 
@@ -73,7 +73,7 @@ class MaskUnit:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnmaskUnit:
     """Remove what is at `path` if it masks the unit (an empty file or a link to /dev/null)."""
 
@@ -81,7 +81,7 @@ class UnmaskUnit:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class EnableUnits:
     """Enable units at every boot, or with `runtime` for this one."""
 
@@ -90,14 +90,20 @@ class EnableUnits:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReloadManager:
-    """Have systemd read its unit files again."""
+    """Have systemd read its unit files again, unless it sees what was written to all of `units` already.
 
+    `units` are the names of units and the files that they must be read from (empty: whichever, drop-ins were
+    written only). A reload is what costs most in a whole boot; a unit that systemd reads for the first time
+    needs none.
+    """
+
+    units: tuple[tuple[str, str], ...]
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UnitCommand:
     """Ask systemd to `verb` (start, stop, restart...) units, without waiting for the result."""
 
@@ -106,7 +112,7 @@ class UnitCommand:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RunScript:
     """Run the script at `path` as a transient unit."""
 

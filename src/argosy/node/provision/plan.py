@@ -6,8 +6,8 @@ with drop-ins, masks and enablement, one reload, networkd, then the units' comma
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
+import zlib
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
@@ -58,7 +58,7 @@ def plan(
 
 def plan_script(script: str, workspace: str) -> tuple[Action, ...]:
     """The actions that run user-data that is a script (`#!`) in a unit of its own."""
-    digest = hashlib.sha256(script.encode(errors="surrogateescape")).hexdigest()[:12]
+    digest = f"{zlib.crc32(script.encode(errors='surrogateescape')):08x}"
     path, unit = f"{workspace}/scripts/{digest}", f"coreos-cloudinit-{digest}.service"
     why = "user-data is a script"
     return (
@@ -168,8 +168,8 @@ def _units(units: list[Unit]) -> Iterator[Action]:
     yield from written
     for runtime, group in groupby((u for u in named if u.enable and not _is_network(u)), lambda u: u.runtime):
         yield EnableUnits(tuple(unit.name for unit in group), runtime, "coreos.units enables them")
-    if any(isinstance(action, WriteFile | MaskUnit) for action in written):
-        yield ReloadManager("unit files were written")
+    if touched := tuple((unit.name, _must_be_read_from(unit)) for unit in named if _is_touched(unit)):
+        yield ReloadManager(touched, "unit files were written")
     if any(_is_network(unit) for unit in named):
         yield UnitCommand("restart", ("systemd-networkd.service",), "coreos.units configures the network")
     commanded = [unit for unit in named if unit.command and not _is_network(unit)]
@@ -192,6 +192,16 @@ def _unit_files(unit: Unit) -> Iterator[Action]:
         yield MaskUnit(path, "cloud-config masks it")
     elif unit.runtime:
         yield UnmaskUnit(path, "cloud-config does not mask it")
+
+
+def _is_touched(unit: Unit) -> bool:
+    """Whether what systemd's manager reads of a unit is written."""
+    writes = unit.content or unit.mask or any(drop_in.name and drop_in.content for drop_in in unit.drop_ins)
+    return bool(writes) and not _is_network(unit)
+
+
+def _must_be_read_from(unit: Unit) -> str:
+    return _unit_path(unit) if unit.content or unit.mask else ""
 
 
 def _unit_path(unit: Unit) -> str:
