@@ -73,6 +73,20 @@ def test_files_get_their_mode_and_owner_and_folders(machine: Machine) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["b"]
 
 
+def test_a_file_that_is_as_wanted_keeps_its_time(machine: Machine) -> None:
+    path = machine.root / "a"
+    machine.perform([WriteFile("/a", b"text", "why")])
+    os.utime(path, (1, 1))
+    machine.perform([WriteFile("/a", b"text", "why")])
+    assert path.stat().st_mtime == 1
+    for changed in (WriteFile("/a", b"other", "why"), WriteFile("/a", b"other", "why", 0o600)):
+        machine.perform([changed])
+        assert path.read_bytes() == b"other"
+        assert stat.S_IMODE(path.stat().st_mode) == changed.mode
+        assert path.stat().st_mtime > 1
+        os.utime(path, (1, 1))
+
+
 def test_a_failure_names_the_action_and_stops(machine: Machine, calls: Calls) -> None:
     (machine.root / "srv").mkdir()
     with pytest.raises(ArgosyError) as caught:
@@ -106,7 +120,7 @@ def test_the_commands(machine: Machine, calls: Calls) -> None:
         "sethostname after",
         "useradd --password * --comment U --home-dir /h --no-create-home --groups a,b --shell /s u",
         "chpasswd -e",
-        "systemctl enable --no-reload --force --runtime a.service",
+        "systemctl --root=/ enable --force --runtime a.service",
         "systemctl show --property=FragmentPath,NeedDaemonReload unanswered.service",
         "systemctl daemon-reload",
         "systemd-run --quiet --no-block --collect --unit=x.service /w/x",

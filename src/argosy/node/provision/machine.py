@@ -125,7 +125,7 @@ class Machine:
             case UnmaskUnit(path=path):
                 self._unmask(self.at(path))
             case ReloadManager(units=units) if self._sees(units):
-                log.info("systemd has not read these units before")
+                log.info("no reload is needed: systemd sees these units as they are")
             case _:
                 self.command(_systemd_command(action), None)
 
@@ -133,8 +133,10 @@ class Machine:
         target = self.at(path)
         if target.is_dir() and not target.is_symlink():
             raise ArgosyError(f"{path} is a folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(target, content, mode=mode, owner=accounts.owner_ids(self.root, owner))
+        ids = accounts.owner_ids(self.root, owner)
+        if not _is_as_wanted(target, content, mode, ids or (os.geteuid(), os.getegid())):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            replace_file(target, content, mode=mode, owner=ids)
 
     def _mask(self, path: Path) -> None:
         if path.is_symlink() and str(path.readlink()) == os.devnull:
@@ -176,6 +178,16 @@ class Machine:
         return any((self.root / folder / name).exists() for folder in _UNIT_FOLDERS)
 
 
+def _is_as_wanted(path: Path, content: bytes, mode: int, ids: tuple[int, int]) -> bool:
+    """Whether a file is there already; rewritten, it would look changed to those who go by its time."""
+    try:
+        found = path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    same = stat.S_ISREG(found.st_mode) and stat.S_IMODE(found.st_mode) == mode
+    return same and (found.st_uid, found.st_gid) == ids and path.read_bytes() == content
+
+
 def useradd(user: User) -> list[str]:
     """The command that adds a user, without a password: that one is never put on a command line."""
     words = ["useradd", "--password", "*"]
@@ -194,7 +206,8 @@ def useradd(user: User) -> list[str]:
 def _systemd_command(action: Action) -> list[str]:
     match action:
         case EnableUnits(units=units, runtime=runtime):
-            return ["systemctl", "enable", "--no-reload", "--force", *(["--runtime"] * runtime), *units]
+            # Only links are made; told of them, systemd would want a reload before it trusts any unit again.
+            return ["systemctl", "--root=/", "enable", "--force", *(["--runtime"] * runtime), *units]
         case ReloadManager():
             return ["systemctl", "daemon-reload"]
         case UnitCommand(verb=verb, units=units):

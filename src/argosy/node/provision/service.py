@@ -97,4 +97,5 @@ def _checked(text: str, name: str) -> CloudConfig:
 def raise_failures(failures: list[ArgosyError]) -> None:
     """Raise the first of `failures`, with the others as its hint."""
     if failures:
-        raise ArgosyError(str(failures[0]), hint="\n".join(str(other) for other in failures[1:]) or None)
+        lines = [failures[0].hint or "", *(f"{other}\n{other.hint or ''}" for other in failures[1:])]
+        raise ArgosyError(str(failures[0]), hint="\n".join(lines).strip() or None)
