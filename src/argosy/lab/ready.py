@@ -24,8 +24,8 @@ _SSH_COMPLAINTS = ("kex_", "ssh:", "ssh_", "Connection ", "Timeout", "Bad packet
 _CONSOLE_LINES = 12
 _CONSOLE_COLUMNS = 200
 _CONSOLE_TAIL_BYTES = 8000
-# Control sequences and character sets of ECMA-48.
-_ESCAPE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
+# Control sequences and strings of ECMA-48, and xterm's way to end a string.
+_ESCAPE = re.compile(r"\x1b(\][^\x07\x1b]*(\x07|\x1b\\)|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])")
 
 
 def wait_until_ready(
