@@ -281,7 +281,9 @@ def decide(
 
 def move_ports(cluster: Cluster, taken: Iterable[int]) -> Cluster:
     """The same cluster, with other ports in place of those on which someone else listens now."""
-    used = set(taken)
+    used = {*taken, cluster.server_port}
+    for machine in cluster.machines:
+        used |= {machine.ssh_port, machine.service_port}
 
     def keep_or_move(port: int, start: int) -> int:
         if ports.is_free(port):
