@@ -13,7 +13,7 @@ from argosy.formats.version import Version
 from argosy.image.disk_layout import USR_SLOT_BYTES
 from argosy.image.identity import derived_salt, derived_uuid
 from argosy.image.toolbox import Toolbox
-from argosy.image.tree import Tree, write_tar
+from argosy.image.tree import Folder, Tree, write_tar
 
 _BLOCK_BYTES = 4096
 _ROOT_HASH = re.compile(rb"^Root hash:\s+([0-9a-f]{64})$", re.MULTILINE)
@@ -27,7 +27,7 @@ def build_usr(
     Raises `ArgosyError` if it does not fit into a slot. `work` is an empty folder.
     """
     tar = work / "usr.tar"
-    inside = {path.removeprefix("usr/"): entry for path, entry in tree.items() if path != "usr"}
+    inside = {".": Folder(), **{path.removeprefix("usr/"): entry for path, entry in tree.items() if path != "usr"}}
     with tar.open("wb") as file:
         write_tar(inside, file, time_s=version.epoch_s, wrote=step.advance)
     toolbox.run(
