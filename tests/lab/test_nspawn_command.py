@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from argosy.base.run import run
 from argosy.lab.model import Cluster, DriverName, Firmware, Machine
 from argosy.lab.nspawn import command
 from argosy.lab.nspawn.forwarder import Inward
@@ -52,3 +53,18 @@ def test_both_ports_lead_in_and_the_servers_port_leads_out() -> None:
     wanted = command.forwarding(_CLUSTER, Path("/run/x/forwarder.pid"))
     assert wanted.inward == (Inward(20022, "172.17.8.102", 22), Inward(20080, "172.17.8.102", 8080))
     assert wanted.outward == (20001,)
+
+
+def test_power_boots_again_for_as_long_as_the_machine_reboots(tmp_path: Path) -> None:
+    boots = tmp_path / "boots"
+    boot = ["sh", "-c", f'echo >>{boots}; [ "$(wc -l <{boots})" -eq 3 ] && exit 7; exit 133']
+    kill = tmp_path / "cgroup.kill"
+    kill.touch()
+    assert run(command.power(tmp_path, boot), check=False).returncode == 7
+    assert len(boots.read_text()) == 3
+    assert kill.read_text() == "1\n"
+
+
+def test_power_without_a_control_group(tmp_path: Path) -> None:
+    done = run(command.power(tmp_path / "missing", ["true"]))
+    assert done.stderr == b""

@@ -52,8 +52,8 @@ def nspawn(machine: Machine, root: Path, credentials: Iterable[Path]) -> tuple[s
 def power(machine_cgroup: Path, boot: Iterable[str]) -> tuple[str, ...]:
     """The argv of what keeps a machine on: it runs `boot` again for as long as the machine reboots.
 
-    nspawn exits with 133 when the machine reboots (as for systemd-nspawn@.service). A machine outlives an nspawn
-    that was killed; what is left in its control group is therefore ended.
+    nspawn exits with 133 when the machine reboots (as for systemd-nspawn@.service). A machine outlives an
+    nspawn that was killed; what is left in its control group is therefore ended.
     """
     return ("sh", "-c", _POWER, "argosy-power", str(machine_cgroup / "cgroup.kill"), *boot)
 

@@ -15,13 +15,12 @@ from argosy.base.progress import Progress
 from argosy.base.run import find_program, run
 from argosy.lab import process
 from argosy.lab.model import Credentials, Machine, Site
-from argosy.lab.nspawn import cgroup, command, network
+from argosy.lab.nspawn import cgroup, command, loop, network
 from argosy.lab.nspawn.launch import Launch
 from argosy.lab.nspawn.supervisor import leaders, press_power_button, role, supervisors
 
 _PROGRAMS = ("systemd-nspawn", "unshare", "nsenter", "flock", "mount", "ip")
 _STARTS_WITHIN_S = 60.0
-_LOOPS_END_WITHIN_S = 5.0
 _FULL_BYTES = 16 * 1024**2
 # For a host that mounts v1 hierarchies too: the machine gets the unified one all the same.
 _NSPAWN_ENVIRONMENT = {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1", "TERM": "dumb"}
@@ -138,10 +137,7 @@ class NspawnDriver:
             shutil.rmtree(site.machine_folder(machine))
 
     def clean(self, site: Site) -> None:
-        """The kernel ends a mount namespace a moment after its last process, and the loop device with it."""
-        deadline = time.monotonic() + _LOOPS_END_WITHIN_S
-        while _ending_loop_devices(_usr_image(site)) and time.monotonic() < deadline:
-            time.sleep(0.05)
+        loop.wait_ended(_usr_image(site))
 
     def attach_console(self, site: Site, machine: Machine) -> int:
         running = leaders(site, machine)
@@ -185,31 +181,3 @@ def _cgroup(site: Site, machine: Machine) -> cgroup.Cgroup:
 def _end(group: cgroup.Cgroup) -> None:
     cgroup.kill(group)
     cgroup.remove(group)
-
-
-def _ending_loop_devices(image: Path) -> list[str]:
-    """The loop devices of `image` that nobody has mounted: those of other clusters, which share them, last."""
-    return [device for device in _loop_devices(image) if not _is_mounted(device)]
-
-
-def _is_mounted(device: str) -> bool:
-    """Whether any process sees a file system of the block device `device` mounted."""
-    for mounts in Path("/proc").glob("[0-9]*/mounts"):
-        try:
-            if f"/dev/{device} " in mounts.read_text():
-                return True
-        except OSError:
-            continue
-    return False
-
-
-def _loop_devices(image: Path) -> list[str]:
-    """The loop devices whose backing file is `image`, as the kernel's sysfs tells."""
-    found = []
-    for backing in Path("/sys/block").glob("loop*/loop/backing_file"):
-        try:
-            if backing.read_text().strip() == str(image):
-                found.append(backing.parts[3])
-        except OSError:
-            continue
-    return found
