@@ -120,6 +120,14 @@ def test_a_slow_answer_is_given_up(tmp_path: Path) -> None:
     talk(tmp_path, slow, body, timeout_s=0.1)
 
 
+def test_the_sockets_file_outlives_the_server(tmp_path: Path) -> None:
+    async def body(client: Client) -> None:
+        await client.request("GET", "/")
+
+    talk(tmp_path, echo, body)
+    assert (tmp_path / "s").is_socket()
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     async def body() -> None:
         with pytest.raises(HttpError, match="cannot connect") as caught:

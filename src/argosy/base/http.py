@@ -309,8 +309,9 @@ class Server:
     async def start(self, sockets: Sequence[socket.socket]) -> None:
         """Begin to accept connections."""
         for channel in sockets:
-            start = asyncio.start_unix_server if channel.family == socket.AF_UNIX else asyncio.start_server
-            self._servers.append(await start(self._serve, sock=channel))
+            # For unix sockets too: asyncio's own server for these removes the socket's file in the end (since
+            # Python 3.13), which belongs to systemd.
+            self._servers.append(await asyncio.start_server(self._serve, sock=channel))
 
     async def close(self) -> None:
         """Stop accepting; open connections are cut."""

@@ -164,7 +164,10 @@ class FleetClient:
             ) from error
         except (OSError, h11.ProtocolError) as error:
             self._drop()
-            raise _BrokenError(f"the connection to fleet broke: {error}") from error
+            raise _BrokenError(
+                f"the connection to fleet broke: {error}",
+                hint="is fleet running there? `systemctl status fleet`",
+            ) from error
         return status, answer
 
     def _receive(self, channel: socket.socket) -> tuple[int, bytes]:
