@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from argosy.node.provision.cli import main
+
+
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[None]:
+    """The program sends its log to what is standard error now, which the next test has no more."""
+    root = logging.getLogger()
+    before = root.handlers[:]
+    yield
+    root.handlers[:] = before
 
 
 @pytest.fixture
