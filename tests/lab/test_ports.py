@@ -27,3 +27,8 @@ def test_all_taken_is_a_plain_error() -> None:
     with pytest.raises(ArgosyError, match="no 1 free ports") as caught:
         ports.choose(1, start=23001, taken=range(65536))
     assert caught.value.hint
+
+
+def test_clusters_that_cannot_see_each_other_start_apart() -> None:
+    assert ports.choose(1, start=23001, taken=(), skip=450)[0] >= 23001 + 450
+    assert ports.choose(2, start=23001, taken={23900}, skip=899)[0] < 23450, "around the end"

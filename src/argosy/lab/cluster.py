@@ -252,9 +252,10 @@ def decide(
     """A new cluster with free ports that are not in `taken`."""
     count = request.machines or 3
     used = frozenset(taken)
-    ssh_ports = ports.choose(count, start=ports.SSH_FROM, taken=used)
-    service_ports = ports.choose(count, start=ports.SERVICE_FROM, taken=used)
-    [server_port] = ports.choose(1, start=ports.SERVER_FROM, taken=used)
+    skip = int(cluster_id, 16)
+    ssh_ports = ports.choose(count, start=ports.SSH_FROM, taken=used, skip=skip)
+    service_ports = ports.choose(count, start=ports.SERVICE_FROM, taken=used, skip=skip)
+    [server_port] = ports.choose(1, start=ports.SERVER_FROM, taken=used, skip=skip)
     machines = tuple(
         Machine(
             index=index,
@@ -288,7 +289,7 @@ def move_ports(cluster: Cluster, taken: Iterable[int]) -> Cluster:
     def keep_or_move(port: int, start: int) -> int:
         if ports.is_free(port):
             return port
-        [other] = ports.choose(1, start=start, taken=used)
+        [other] = ports.choose(1, start=start, taken=used, skip=int(cluster.id, 16))
         used.add(other)
         return other
 

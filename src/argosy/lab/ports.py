@@ -31,9 +31,13 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(count: int, *, start: int, taken: Container[int]) -> list[int]:
-    """The first `count` free ports from `start` on that are not in `taken`."""
-    candidates = (port for port in range(start, start + _SPAN) if port not in taken and is_free(port))
+def choose(count: int, *, start: int, taken: Container[int], skip: int = 0) -> list[int]:
+    """`count` free ports that are not in `taken`, of the 900 from `start` on, looking from the `skip`th.
+
+    A `skip` that is different for every cluster keeps users who cannot see each other's clusters apart.
+    """
+    every = (start + (skip + i) % _SPAN for i in range(_SPAN))
+    candidates = (port for port in every if port not in taken and is_free(port))
     chosen = list(itertools.islice(candidates, count))
     if len(chosen) < count:
         raise ArgosyError(
