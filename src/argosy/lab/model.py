@@ -40,9 +40,9 @@ class Machine:
 class Cluster:
     """What `cluster.json` holds: everything that was decided when the cluster was made.
 
-    `id` is random (eight hexadecimal digits) and unlike any other cluster's, also one of the same name that was destroyed before: it
-    marks the cluster's processes. `release_folder` is where the release came from; the drivers keep what they
-    need of it in the cluster's own folder. `server_port` is where the cluster's server (discovery) listens on
+    `id` is random (eight hexadecimal digits) and unlike any other cluster's, also one of the same name that
+    was destroyed before: it marks the cluster's processes. `release_folder` is where the release came from;
+    the drivers keep what they need of it in the cluster's own folder. `server_port` is where the cluster's server (discovery) listens on
     the host's 127.0.0.1.
     """
 
