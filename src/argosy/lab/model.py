@@ -42,8 +42,8 @@ class Cluster:
 
     `id` is random (eight hexadecimal digits) and unlike any other cluster's, also one of the same name that
     was destroyed before: it marks the cluster's processes. `release_folder` is where the release came from;
-    the drivers keep what they need of it in the cluster's own folder. `server_port` is where the cluster's server (discovery) listens on
-    the host's 127.0.0.1.
+    the drivers keep what they need of it in the cluster's own folder. `server_port` is where the cluster's
+    server (discovery) listens on the host's 127.0.0.1.
     """
 
     id: str
