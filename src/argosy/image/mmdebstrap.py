@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -37,7 +38,9 @@ def fetch(tar: Path, variant: str, packages: Sequence[str], manifest: Manifest, 
         note(line.removeprefix("I: ").rstrip("."))
 
     try:
-        stream(_command(tar, variant, packages, manifest), hear, env=_environment())
+        # It leaves temporary folders of its own in the current folder, which may not be ours to write.
+        work = Path(tempfile.gettempdir())
+        stream(_command(tar, variant, packages, manifest), hear, env=_environment(), cwd=work)
     except CommandError as error:
         raise _explained("\n".join(lines), manifest) or error from error
 
