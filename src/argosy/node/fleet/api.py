@@ -181,9 +181,7 @@ class Api:
         return _json(StatePage(await self._registry.states(page), token))
 
     async def _get_state(self, request: Request, name: str) -> Response:
-        found = await self._registry.states(
-            [key for key in await self._registry.state_keys() if key[0] == name]
-        )
+        found = await self._registry.states_of(name)
         if not found:
             raise _RefusedError(404, "unit state does not exist")
         unit = await self._registry.unit(name)

@@ -217,7 +217,15 @@ class Registry:
 
     async def states(self, wanted: Sequence[tuple[str, str]]) -> list[UnitStateEntity]:
         """These states, as far as they exist."""
-        found = await self._get_many([self.keys.state(unit, machine_id) for unit, machine_id in wanted])
+        keys = [self.keys.state(unit, machine_id) for unit, machine_id in wanted]
+        return self._states(await self._get_many(keys))
+
+    async def states_of(self, unit: str) -> list[UnitStateEntity]:
+        """How a unit is, on each machine where it is."""
+        start = self.keys.state(unit, "")
+        return self._states((await self.etcd.range(Range(start, prefix_end(start)))).items)
+
+    def _states(self, found: Iterable[KeyValue]) -> list[UnitStateEntity]:
         entities = []
         for item in found:
             record = _decoded(item, StateRecord)

@@ -14,14 +14,11 @@ import os
 import socket
 from pathlib import Path
 
-from argosy.base import cli
 from argosy.base.errors import ArgosyError
 from argosy.base.http import Server, activated_sockets, unix_socket
-from argosy.base.log import set_up_logging
 from argosy.base.loop import SystemClock, run_daemon
 from argosy.base.notify import notify
-from argosy.formats.fleet import VERSION
-from argosy.node.fleet.config import DEFAULT_FILE, Config, read_config
+from argosy.node.fleet.config import Config
 from argosy.node.fleet.daemon import Daemon
 from argosy.node.systemd import SystemBus
 
@@ -31,32 +28,10 @@ _SOCKET = Path("/run/fleet.sock")
 _MACHINE_ID = Path("/etc/machine-id")
 _SERVICE = "fleet.service"
 
-_EPILOG = """\
-settings: KEY=VALUE lines in /etc/fleet/fleet.conf, or FLEET_KEY in the environment
-  etcd_servers=http://127.0.0.1:2379    where etcd listens, separated by commas
-  public_ip=172.17.8.101                the address that the others see (default: that of the default route)
-  metadata=zone=a,disk=ssd              what units may ask for with MachineMetadata=
-  agent_ttl=30s                         after this silence a machine's units move
-"""
 
-
-def main() -> int:
-    """Entry point of `fleetd`."""
-    parser = cli.program("fleetd", "Run this machine's share of the cluster's units.", epilog=_EPILOG)
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="settings (default: /etc/fleet/fleet.conf)"
-    )
-    parser.add_argument("--version", action="version", version=f"fleetd version {VERSION}")
-    parser.set_defaults(handler=lambda arguments: _run(arguments.config))
-    return cli.main(parser)
-
-
-def _run(file: Path | None) -> int:
-    set_up_logging()
-    config = read_config(file or DEFAULT_FILE, os.environ, required=file is not None)
-    set_up_logging(verbose=config.verbosity > 0)
+def run(config: Config) -> None:
+    """Serve until systemd ends us."""
     asyncio.run(run_daemon(lambda stop: _serve(config, stop)))
-    return 0
 
 
 async def _serve(config: Config, stop: asyncio.Event) -> None:
