@@ -149,7 +149,8 @@ class Performer:
         ssh.close(self._site, machine)
 
     def _end_strays(self) -> None:
-        """Whatever else has the cluster's mark; more than once, because it may be starting more."""
+        """Open connections, and whatever else has the mark; again, because it may be starting more."""
+        in_parallel(lambda machine: ssh.close(self._site, machine), self._site.cluster.machines)
         for _ in range(_STRAYS_TRIES):
             found = process.find(self._site.cluster.id)
             if not found:

@@ -58,7 +58,7 @@ def options(site: Site, machine: Machine) -> list[str]:
         "KexAlgorithms": "curve25519-sha256",
         "Ciphers": "chacha20-poly1305@openssh.com",
         "ControlMaster": "auto",
-        "ControlPath": _quoted(site.runtime / f"{machine.name}.ssh"),
+        "ControlPath": _quoted(_control_path(site, machine)),
         "ControlPersist": str(_KEEP_S),
         "ConnectTimeout": str(_CONNECT_TIMEOUT_S),
         "ServerAliveInterval": "15",
@@ -90,13 +90,23 @@ def remote_path(path: str) -> str:
 
 
 def environment(site: Site, machine: Machine) -> dict[str, str]:
-    """Marks the ssh, and the shared connection that it may leave behind, as the machine's."""
+    """Marks an ssh as the machine's."""
     return process.environment(site.cluster.id, _role(machine))
 
 
 def close(site: Site, machine: Machine) -> None:
-    """End all connections to a machine."""
+    """End all connections to a machine.
+
+    The shared one is asked to: it writes its title over its environment, and with it our mark.
+    """
+    if _control_path(site, machine).exists():
+        words = ["ssh", "-F", "none", f"-oControlPath={_quoted(_control_path(site, machine))}", "-O", "exit"]
+        run([*words, "127.0.0.1"], check=False, timeout_s=_CONNECT_TIMEOUT_S)
     process.end(process.find_role(site.cluster.id, _role(machine)))
+
+
+def _control_path(site: Site, machine: Machine) -> Path:
+    return site.runtime / f"{machine.name}.ssh"
 
 
 def _role(machine: Machine) -> str:
