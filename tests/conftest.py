@@ -7,7 +7,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tests.etcd import Cluster
+
+# A loaded machine is slow now and then: that is no defect of what is tested.
+settings.register_profile("argosy", deadline=None)
+settings.load_profile("argosy")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -240,11 +240,11 @@ def _decode_copy(header: bytes, entries: bytes, lba: int, sectors: int) -> Gpt |
     ) = fields
     if signature != _SIGNATURE:
         return "is missing"
+    without_crc = header[:16] + bytes(4) + header[20:size]
+    if not _HEADER.size <= size <= SECTOR_BYTES or zlib.crc32(without_crc) != crc:
+        return "has a damaged header"
     if revision != _REVISION or size != _HEADER.size or count != ENTRIES or entry_size != _ENTRY_BYTES:
         return "has a layout that this program does not know"
-    without_crc = header[:16] + bytes(4) + header[20:size]
-    if zlib.crc32(without_crc) != crc:
-        return "has a damaged header"
     made_for = max(this_lba, other_lba) + 1
     entries_at = 2 if lba == 1 else made_for - TAIL_SECTORS
     if this_lba != lba or at != entries_at or made_for > sectors:

@@ -1,6 +1,6 @@
 """GRUB's environment block: 1,024 bytes that GRUB changes in place (its manual, "Environment block").
 
-A header line, lines `name=value`, and `#` up to the end. GRUB escapes backslashes and line breaks in values
+A header line, lines `name=value` or `# comment`, and `#` up to the end. GRUB escapes backslashes and line breaks in values
 with a backslash.
 """
 
@@ -52,13 +52,15 @@ def decode(block: bytes) -> dict[str, str]:
 
 
 def _lines(text: str) -> list[str]:
-    """The unescaped lines before the padding."""
+    """The unescaped lines before the padding, without comments."""
     lines, line, position = [], "", 0
     while position < len(text):
         character = text[position]
         if character == "#" and not line:
-            break
-        if character == "\\":
+            # A comment ends with its line, the padding with the block.
+            end = text.find("\n", position)
+            position = len(text) if end < 0 else end
+        elif character == "\\":
             position += 1
             line += text[position : position + 1]
         elif character == "\n":

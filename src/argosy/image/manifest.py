@@ -150,9 +150,11 @@ def _decode(text: str, source: str) -> _Document:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise _syntax_error(error, source) from error
-    for name in _names(tables.get("packages")):
+    for name, reason in _items(tables.get("packages")):
         if not _PACKAGE.fullmatch(name):
             raise InputError(f"{name!r} is not a package's name", where=_find(text, source, name))
+        if not isinstance(reason, str):
+            raise InputError(f"the reason for {name!r} must be a text", where=_find(text, source, name))
     try:
         return convert(tables, _Document, source=source)
     except InputError as error:
@@ -161,8 +163,8 @@ def _decode(text: str, source: str) -> _Document:
         raise InputError(error.message, where=where) from error
 
 
-def _names(table: Any) -> list[str]:
-    return list(table) if isinstance(table, dict) else []
+def _items(table: Any) -> list[tuple[str, Any]]:
+    return list(table.items()) if isinstance(table, dict) else []
 
 
 def _syntax_error(error: tomllib.TOMLDecodeError, source: str) -> InputError:

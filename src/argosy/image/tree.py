@@ -160,7 +160,7 @@ def _entry(tar: Path, member: tarfile.TarInfo, tree: Tree) -> Entry:
         if isinstance(target, File):
             return target
     if not member.isreg():
-        raise ArgosyError(f"/{member.name} is neither file, folder nor link")
+        raise ArgosyError(f"{member.name} is neither file, folder nor link")
     xattrs = {name: value for name, value in member.pax_headers.items() if name.startswith(_XATTR)}
     return File(Extent(tar, member.offset_data, member.size), mode, member.uid, member.gid, xattrs)
 

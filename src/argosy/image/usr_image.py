@@ -27,7 +27,10 @@ def build_usr(
     Raises `ArgosyError` if it does not fit into a slot. `work` is an empty folder.
     """
     tar = work / "usr.tar"
-    inside = {".": Folder(), **{path.removeprefix("usr/"): entry for path, entry in tree.items() if path != "usr"}}
+    inside = {
+        ".": Folder(),
+        **{path.removeprefix("usr/"): entry for path, entry in tree.items() if path != "usr"},
+    }
     with tar.open("wb") as file:
         write_tar(inside, file, time_s=version.epoch_s, wrote=step.advance)
     toolbox.run(
