@@ -100,9 +100,10 @@ def _wait(what: str, condition: Callable[[], bool]) -> None:
 
 
 def _where(user: User, asked: str) -> str:
-    """The machine on which the unit runs, as `asked` says; empty if on none."""
-    for line in user.ssh(asked, "fleetctl list-units --no-legend --fields=unit,machine,active").splitlines():
-        unit, machine, active = line.split("\t") if "\t" in line else line.split()
+    """The machine on which the unit runs, as `asked` says; empty if none, or while etcd elects a leader."""
+    list_units = "fleetctl list-units --no-legend --fields=unit,machine,active"
+    for line in user.argosy("ssh", "--name", _NAME, asked, "--", list_units, check=False).text.splitlines():
+        unit, machine, active = line.split()
         if unit == "mover.service" and active == "active":
             return machine
     return ""
@@ -151,7 +152,7 @@ def _a_unit_moves_when_its_machine_dies(user: User) -> None:
     user.argosy("kill", "--name", _NAME, first)
     _wait("the unit runs elsewhere", lambda: _where_but(user, other, machines, first))
     user.argosy("start", "--name", _NAME, first)
-    assert user.status()["healthy"]
+    _wait("all are healthy", lambda: bool(user.status()["healthy"]))
 
 
 def _where_but(user: User, asked: str, machines: dict[str, str], gone: str) -> bool:
