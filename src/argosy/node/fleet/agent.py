@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from argosy.base.errors import InputError
+from argosy.base.errors import ArgosyError, InputError
 from argosy.base.loop import Backoff, Clock
 from argosy.formats.fleet import JobRecord, StateRecord, UnitTarget
 from argosy.formats.requirements import requirements
@@ -52,7 +52,7 @@ class Agent:
 
     async def step(self) -> float | None:
         """One pass; returns the seconds after which a failed action is due again."""
-        view = self._mirror.view
+        view = self._mirror.view.snapshot()
         observed = await self._units.observe()
         if view.revision and self._membership.machine_id in view.machines:
             observed = await self._reconcile(view, observed)
@@ -65,10 +65,13 @@ class Agent:
         """Stop and remove all units, for at most `patience_s`."""
         deadline_s = self._clock.now() + patience_s
         while self._clock.now() < deadline_s:
-            observed = await self._units.observe()
-            if not observed:
-                return
-            await self._units.perform(farewell(observed), {})
+            try:
+                observed = await self._units.observe()
+                if not observed:
+                    return
+                await self._units.perform(farewell(observed), {})
+            except ArgosyError as error:
+                log.warning("cannot stop the units: %s", error)
             await self._clock.wait(asyncio.Event(), _POLL_S)
         log.warning("some units have not stopped within %g s", patience_s)
 

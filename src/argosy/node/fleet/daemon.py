@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 
@@ -26,7 +25,7 @@ from argosy.node.systemd import Systemd
 log = logging.getLogger(__name__)
 
 _LEAVE_S = 60.0
-_FAREWELL_S = 8.0
+_FAREWELL_S = 6.0
 _AGENT_TICK_S = 15.0
 _LEAST_ENGINE_TTL_S = 5
 
@@ -59,6 +58,7 @@ class Daemon:
         interval_s = config.engine_reconcile_interval_s
         self._engine_loop = Loop("engine", self.engine.step, interval_s, backoff=soon, clock=clock)
         self._with_engine = not config.disable_engine
+        self._unheard = False
         self.mirror.listen(self._changed)
         self.membership.listen(self._registered)
 
@@ -93,7 +93,8 @@ class Daemon:
             await _cancelled([stopping, *tasks])
 
     async def leave(self) -> None:
-        """Stop this machine's units, then leave the cluster at once."""
+        """Let another engine lead, stop this machine's units, then leave the cluster at once."""
+        await self._last_words(self.leadership.resign)
         await self.agent.leave(_LEAVE_S)
         await self._last_words(self.membership.leave)
 
@@ -104,9 +105,14 @@ class Daemon:
 
     async def _last_words(self, say: Callable[[], Awaitable[None]]) -> None:
         """Tell etcd something if it listens; it will find out by itself otherwise."""
-        with contextlib.suppress(ArgosyError, TimeoutError):
+        if self._unheard:
+            return
+        try:
             async with asyncio.timeout(_FAREWELL_S):
                 await say()
+        except (ArgosyError, TimeoutError) as error:
+            self._unheard = True
+            log.info("etcd does not listen any more: %s", error or "no answer")
 
     def metrics(self) -> str:
         """Numbers about this daemon, for Prometheus."""

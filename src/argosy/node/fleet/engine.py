@@ -130,7 +130,7 @@ class Engine:
 
     async def step(self) -> float | None:
         """One pass: nothing if we do not lead, or nothing has changed since the last one."""
-        view, term = self._mirror.view, self._leadership.term
+        view, term = self._mirror.view.snapshot(), self._leadership.term
         if not term:
             self._jobs, self._done, self._waiting = Jobs(self._registry), None, {}
             return None
@@ -148,7 +148,7 @@ class Engine:
 
     async def explain(self, name: str) -> Explanation | None:
         """Why a unit is where it is; every daemon can tell. None if there is no such unit."""
-        view = self._mirror.view
+        view = self._mirror.view.snapshot()
         if name not in view.jobs:
             return None
         jobs = await Jobs(self._registry).read(view)

@@ -43,6 +43,19 @@ class View:
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
     leader: str | None = None
 
+    def snapshot(self) -> View:
+        """A copy that stays as it is while the mirror goes on: what one pass rests on is one revision."""
+        metadata = {machine_id: dict(added) for machine_id, added in self.metadata.items()}
+        return View(
+            self.keys,
+            self.revision,
+            dict(self.jobs),
+            dict(self.schedule),
+            dict(self.machines),
+            metadata,
+            self.leader,
+        )
+
     def put(self, item: KeyValue) -> None:
         """A key was written. A value that we do not understand counts as none."""
         kind, _, name = self._split(item)
@@ -96,7 +109,12 @@ class Mirror:
         self._etcd = etcd
         self._keys = keys
         self._listeners: list[Callable[[], None]] = []
-        self.view = View(keys)
+        self._view = View(keys)
+
+    @property
+    def view(self) -> View:
+        """The copy as it is now; it changes. Whoever waits for anything while using it takes a snapshot."""
+        return self._view
 
     def listen(self, listener: Callable[[], None]) -> None:
         """Call `listener` after each change."""
@@ -123,7 +141,7 @@ class Mirror:
         return 0.0
 
     def _show(self, fresh: View) -> None:
-        self.view = fresh
+        self._view = fresh
         self._tell()
 
     def _tell(self) -> None:
