@@ -13,6 +13,7 @@ from argosy.base.errors import ArgosyError
 from argosy.base.files import replace_file, replacing
 from argosy.base.progress import Progress
 from argosy.base.run import find_program, run
+from argosy.formats.release import USR_IMAGE
 from argosy.lab import process
 from argosy.lab.model import Credentials, Machine, Site
 from argosy.lab.nspawn import cgroup, command, loop, network
@@ -49,7 +50,7 @@ class NspawnDriver:
         image = _usr_image(site)
         if image.exists():
             return
-        source = Path(site.cluster.release_folder) / "usr.img"
+        source = Path(site.cluster.release_folder) / USR_IMAGE
         with progress.step("take the release's /usr"):
             try:
                 image.hardlink_to(source)  # a release's files are replaced, never changed
@@ -166,7 +167,7 @@ def _launch(site: Site, machine: Machine, group: cgroup.Cgroup) -> Launch:
 
 
 def _usr_image(site: Site) -> Path:
-    return site.folder / "usr.img"
+    return site.folder / USR_IMAGE
 
 
 def _root(site: Site, machine: Machine) -> Path:
