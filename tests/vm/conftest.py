@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,15 @@ from argosy.lab.store import Store
 
 MACHINES = ("core-01", "core-02", "core-03")
 COMMAND_TIMEOUT_S = 1500
+PATIENCE_S = 300.0
+
+
+def eventually(what: Callable[[], bool]) -> None:
+    """Wait until it is so; an emulated machine on a busy host takes its time."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not what():
+        assert time.monotonic() < deadline, "it did not come to pass"
+        time.sleep(1)
 
 
 @dataclass(frozen=True)

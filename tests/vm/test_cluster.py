@@ -9,24 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.vm.conftest import MACHINES, Argosy
+from tests.vm.conftest import MACHINES, Argosy, eventually
 
 from argosy.lab import hello, process
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
-
-PATIENCE_S = 300.0
-
-
-def eventually(what: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < deadline, "it did not come to pass"
-        time.sleep(1)
 
 
 def machine_ids(argosy: Argosy) -> list[str]:

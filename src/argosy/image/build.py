@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import os
 import shutil
 import tempfile
 import time
@@ -36,6 +35,7 @@ DEFAULT_CHANNEL = "stable"
 _WORK = "work."
 _NEEDED_CACHE_BYTES = 2500 << 20
 _NEEDED_RELEASE_BYTES = 1200 << 20
+_FULL_BYTES = 16 << 20
 _LOCK_POLL_S = 0.5
 
 
@@ -95,7 +95,7 @@ def ensure_release(request: Request, progress: Progress, *, today: date | None =
         raise InputError(f"{request.channel!r} is not a channel", hint=f"there are {', '.join(CHANNELS)}")
     cache = paths.cache_folder()
     _check_space(cache, _NEEDED_CACHE_BYTES)
-    with _alone(cache, progress), _plain_disk_full():
+    with _alone(cache, progress), _plain_disk_full(cache):
         inputs = _inputs(request, cache, progress, today or datetime.now(UTC).date())
         folder = request.out or releases_folder() / str(inputs.version)
         there = _release_at(folder)
@@ -115,7 +115,7 @@ def release_sizes(built: Built, progress: Progress) -> dict[str, int]:
     known = cache / "packed" / release.file(release_format.DISK_IMAGE).sha256
     if not known.exists():
         known.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(cache, progress), _plain_disk_full(), _work_folder(cache) as work:
+        with _alone(cache, progress), _work_folder(cache) as work, _plain_disk_full(cache):
             replace_file(known, str(_packed_bytes(built.folder, work, cache, progress)).encode())
     return {
         "usr_bytes": release.usr.size_bytes,
@@ -142,7 +142,7 @@ def verify_release(folder: Path, manifest: Path | None, progress: Progress) -> V
     release = read_release(folder)
     cache = paths.cache_folder()
     request = Request(version=release.parsed_version, channel=release.channel, out=folder, manifest=manifest)
-    with _alone(cache, progress), _plain_disk_full(), _work_folder(cache) as work:
+    with _alone(cache, progress), _work_folder(cache) as work, _plain_disk_full(cache):
         inputs = _inputs(request, cache, progress, date.min)
         if inputs.digest != release.inputs:
             raise ArgosyError(
@@ -202,7 +202,7 @@ def _build(inputs: Inputs, folder: Path, cache: Path, progress: Progress) -> Rel
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir()
     try:
-        with _work_folder(cache) as work:
+        with _work_folder(cache) as work, _plain_disk_full(cache, new):
             release = assemble(inputs, new, work, progress)
         replace_folder(folder, new)
         return release
@@ -250,8 +250,11 @@ def _work_folder(cache: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _plain_disk_full() -> Iterator[None]:
-    """A full disk is something that a user can mend, wherever it showed."""
+def _plain_disk_full(*folders: Path) -> Iterator[None]:
+    """A full disk is something that a user can mend, wherever it showed.
+
+    Tools tell it in their own ways, some not at all: when one fails, the room in `folders` decides.
+    """
     full = ArgosyError("the disk is full", hint="free some space, then try again; nothing half-made is left")
     try:
         yield
@@ -260,7 +263,7 @@ def _plain_disk_full() -> Iterator[None]:
             raise full from error
         raise
     except CommandError as error:
-        if os.strerror(errno.ENOSPC) in (error.hint or ""):
+        if any(shutil.disk_usage(folder).free < _FULL_BYTES for folder in folders):
             raise full from error
         raise
 
