@@ -1,7 +1,7 @@
 """GRUB's environment block: 1,024 bytes that GRUB changes in place (its manual, "Environment block").
 
-A header line, lines `name=value` or `# comment`, and `#` up to the end. GRUB escapes backslashes and line breaks in values
-with a backslash.
+A header line, lines `name=value` or `# comment`, and `#` up to the end. GRUB escapes backslashes and line
+breaks in values with a backslash.
 """
 
 from __future__ import annotations
