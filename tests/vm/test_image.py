@@ -1,4 +1,4 @@
-"""A real release: what it holds, that it can be made again byte for byte, and that each firmware boots it."""
+"""A real release: what it holds, that it can be made again byte for byte, and how a boot fails."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from argosy.image.toolbox import Toolbox, ensure_toolbox
 pytestmark = pytest.mark.vm
 
 BOOT_TIMEOUT_S = 600
-OVMF = Path("/usr/share/OVMF")
 QEMU = (
     *("qemu-system-x86_64", "-accel", "tcg,thread=multi,tb-size=256", "-M", "q35", "-m", "1024"),
     *("-cpu", "Nehalem,-cx16,vendor=AuthenticAMD", "-nodefaults", "-no-user-config", "-display", "none"),
@@ -196,19 +195,6 @@ def overlay(release: Path, folder: Path) -> list[str]:
     make = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", release / "disk.img", "-F", "raw", disk, "8G"]
     subprocess.run(make, check=True)
     return ["-drive", f"if=none,id=d,file={disk},format=qcow2", "-device", "virtio-blk-pci,drive=d"]
-
-
-def test_bios_boots_it(release: Path, tmp_path: Path) -> None:
-    boot(*overlay(release, tmp_path), until="localhost login:", log=tmp_path / "serial")
-
-
-def test_uefi_boots_it(release: Path, tmp_path: Path) -> None:
-    shutil.copyfile(OVMF / "OVMF_VARS_4M.fd", tmp_path / "variables")
-    firmware = [
-        *("-drive", f"if=pflash,format=raw,readonly=on,file={OVMF / 'OVMF_CODE_4M.fd'}"),
-        *("-drive", f"if=pflash,format=raw,file={tmp_path / 'variables'}"),
-    ]
-    boot(*firmware, *overlay(release, tmp_path), until="localhost login:", log=tmp_path / "serial")
 
 
 def test_the_probe_says_that_the_kernel_runs(release: Path, tmp_path: Path) -> None:
