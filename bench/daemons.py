@@ -72,9 +72,8 @@ def _result(
 
 
 def _look(machine: str, unit: str) -> _Sample:
-    done = run(
-        [*_front_door(), "ssh", "--name", _CLUSTER, machine, "--", "sh", "-c", f"'{_LOOK.format(unit=unit)}'"]
-    )
+    words = ["ssh", "--name", _CLUSTER, machine, "--", "sh", "-c", _LOOK.format(unit=unit)]
+    done = run([*_front_door(), *words])
     rss_kib, user, system = (int(word) for word in done.text.split())
     return _Sample(time.monotonic(), rss_kib, user + system)
 

@@ -84,6 +84,8 @@ def test_only_ports_that_were_taken_move() -> None:
         (Request("a", machines=101), "-n 101"),
         (Request("a", memory_mib=10), "--memory 10"),
         (Request("a", cpus=0), "--cpus 0"),
+        (Request("a", driver=DriverName.NSPAWN, cpus=2), "--cpus means nothing"),
+        (Request("a", driver=DriverName.NSPAWN, firmware=Firmware.UEFI), "--firmware means nothing"),
         (Request("a", user_data=UserData("#cloud-config\nhostname: [", "my.yaml")), "my.yaml:3"),
         (Request("a", user_data=UserData("hello", "my.yaml")), 'must be "#cloud-config"'),
     ],

@@ -218,8 +218,21 @@ def check(request: Request) -> None:
     _check_range("-n", request.machines, 1, MACHINES_MAX)
     _check_range("--memory", request.memory_mib, _MEMORY_MIN_MIB, 1 << 20)
     _check_range("--cpus", request.cpus, 1, _CPUS_MAX)
+    if request.driver is DriverName.NSPAWN:
+        _check_container(request)
     if request.user_data:
         check_user_data(request.user_data.text, request.user_data.source).raise_errors()
+
+
+def _check_container(request: Request) -> None:
+    """Containers share the host's processors and memory, and have no firmware."""
+    virtual = {"--memory": request.memory_mib, "--cpus": request.cpus, "--firmware": request.firmware}
+    for option, value in virtual.items():
+        if value is not None:
+            raise InputError(
+                f"{option} means nothing for the driver nspawn, whose machines share the host",
+                hint="leave it out, or use --driver qemu",
+            )
 
 
 def check_unchanged(request: Request, cluster: Cluster) -> None:
