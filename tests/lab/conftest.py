@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,10 +15,10 @@ from argosy.lab.store import Store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    runtime = tmp_path / "run"
-    runtime.mkdir()
-    return Store(tmp_path / "clusters", runtime)
+def store(tmp_path: Path) -> Iterator[Store]:
+    """Sockets get a folder of their own: pytest's are too long for them where tests run side by side."""
+    with tempfile.TemporaryDirectory(prefix="argosy-") as runtime:
+        yield Store(tmp_path / "clusters", Path(runtime))
 
 
 @pytest.fixture
