@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import select
 import signal
 import tempfile
@@ -21,6 +22,8 @@ _DISK_GIB = 10
 _TIMEOUT_S = 600.0
 _LOOK_EVERY_S = 0.1
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+# It may stand behind a login prompt, and is whole once its line has ended.
+_MARKED = re.compile(rf"{MARK} (\d+)\r?\n")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class Boot:
 def boot(disk: Path, credentials: Mapping[str, bytes]) -> Boot:
     """Boot a disk image (raw; it is not changed) under TCG until its mark, then cut the power.
 
-    The mark is a console line `BENCH-HEALTHY USED_MIB`. Raises `ArgosyError` if it does not come.
+    The mark is `BENCH-HEALTHY USED_MIB` at the end of a console line. Raises `ArgosyError` if it does not come.
     """
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
         folder = Path(name)
@@ -79,9 +82,9 @@ def _wait(pid: int, console: Path, log: Path) -> int:
     descriptor = os.pidfd_open(pid)
     try:
         while time.monotonic() < deadline:
-            for line in console.read_text(errors="replace").splitlines():
-                if line.startswith(MARK):
-                    return int(line.split()[1])
+            found = _MARKED.search(console.read_text(errors="replace"))
+            if found:
+                return int(found[1])
             if select.select([descriptor], [], [], _LOOK_EVERY_S)[0]:
                 raise ArgosyError("QEMU ended", hint=log.read_text(errors="replace")[-2000:])
     finally:
