@@ -38,7 +38,7 @@ class Boot:
 def boot(disk: Path, credentials: Mapping[str, bytes]) -> Boot:
     """Boot a disk image (raw; it is not changed) under TCG until its mark, then cut the power.
 
-    The mark is `BENCH-HEALTHY USED_MIB` at the end of a console line. Raises `ArgosyError` if it does not come.
+    The mark, `BENCH-HEALTHY USED_MIB`, ends a console line. Raises `ArgosyError` if it does not come.
     """
     with tempfile.TemporaryDirectory(prefix="bench.") as name:
         folder = Path(name)
