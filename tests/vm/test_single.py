@@ -13,7 +13,8 @@ from tests.vm.conftest import Argosy, eventually
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 MACHINE = "core-01"
-REMOVE_ALL = "sudo rm -rf --one-file-system --no-preserve-root / 2>/dev/null; echo done"
+# Without the sync, the power cut that follows would undo what is not on the disk yet.
+REMOVE_ALL = "sudo sh -c 'rm -rf --one-file-system --no-preserve-root / 2>/dev/null; sync'; echo done"
 
 
 @pytest.fixture(scope="module")

@@ -106,15 +106,16 @@ def from_tar(tar: Path, keep: Callable[[str], bool]) -> Tree:
 
 
 def from_folder(folder: Path, prefix: str = "") -> Tree:
-    """A source folder: root's, files 0644 or, if executable, 0755; links as they are."""
+    """A source folder: root's, files 0644 or, if executable, 0755; links as they are.
+
+    Folders come with what is in them: an empty one would differ between checkouts, since git keeps none.
+    """
     tree: Tree = {}
     for path in sorted(folder.rglob("*")):
         name = f"{prefix}{path.relative_to(folder).as_posix()}"
         if path.is_symlink():
             tree[name] = Link(str(path.readlink()))
-        elif path.is_dir():
-            tree[name] = Folder()
-        else:
+        elif path.is_file():
             status = path.stat()
             mode = 0o755 if status.st_mode & stat.S_IXUSR else 0o644
             tree[name] = File(Extent(path, 0, status.st_size), mode)
