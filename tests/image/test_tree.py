@@ -104,8 +104,8 @@ def test_a_source_folder_becomes_roots(tmp_path: Path) -> None:
     (tmp_path / "d/text").write_text("x")
     (tmp_path / "d/text").chmod(0o666)
     (tmp_path / "d/link").symlink_to("/dev/null")
+    (tmp_path / "empty").mkdir()
     assert from_folder(tmp_path, "usr/") == {
-        "usr/d": Folder(0o755),
         "usr/d/run": File(Extent(tmp_path / "d/run", 0, 10), 0o755),
         "usr/d/text": File(Extent(tmp_path / "d/text", 0, 1), 0o644),
         "usr/d/link": Link("/dev/null"),
