@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.formats.cloudconfig import check_user_data, parse_cloud_config
-from argosy.lab.userdata import DEFAULT, PLACEHOLDER, with_discovery
+from argosy.lab.userdata import DEFAULT, PLACEHOLDER, with_discovery, with_update_server
 
+SERVICE = "http://10.0.2.2:29001/v1/update/"
 URL = "http://10.0.2.2:29001/0123456789abcdef0123456789abcdef"
 
 
@@ -77,3 +78,60 @@ def test_only_one_line_differs(values: dict[str, str]) -> None:
     expected = yaml.safe_load(text)
     expected["coreos"]["etcd2"]["discovery"] = URL
     assert yaml.safe_load(result) == expected
+
+
+def update_of(text: str) -> list[tuple[str, str]]:
+    config, report = parse_cloud_config(text, "test")
+    assert not report.errors, report
+    return list(config.update)
+
+
+def test_the_default_names_the_clusters_update_service() -> None:
+    text = with_update_server(with_discovery(DEFAULT, URL), SERVICE)
+    assert update_of(text) == [("SERVER", SERVICE)]
+    assert discovery_of(text) == [URL]
+    assert check_user_data(text, "default").findings == ()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "hostname: a\n",
+        "coreos:\n  update:\n    group: beta\n",
+        "coreos:\n  update:\n    # a comment\n    group: beta\n    reboot-strategy: off\n",
+        "coreos:\n    update: {group: beta}\n",
+        "coreos: {update: {group: beta}}\n",
+        "coreos: {update: {}}\n",
+        "coreos: {}\n",
+        "coreos:\n  update:\n  units:\n    - name: a.service\n",
+        "coreos:\n",
+        "coreos:\nhostname: a\n",
+        "coreos:\n  units:\n    - name: a.service\n",
+        "coreos:\r\n  units:\r\n    - name: a.service\r\n",
+        "{hostname: a}\n",
+        "hostname: ü\ncoreos:\n  update:\n    group: beta\n",
+    ],
+)
+def test_machines_learn_of_the_update_service(body: str) -> None:
+    text = "#cloud-config\n" + body
+    result = with_update_server(text, SERVICE)
+    assert ("SERVER", SERVICE) in update_of(result)
+    assert set(update_of(text)) <= set(update_of(result))
+    assert with_update_server(result, "http://other/") == result
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "#cloud-config\n",
+        "#!/bin/sh\ntrue\n",
+        '{"ignition": {"version": "3.0.0"}}',
+        "#cloud-config\ncoreos:\n  update:\n    server: https://updates.example.com/v1/update/\n",
+        "#cloud-config\ncoreos: {update: {server: https://updates.example.com/v1/update/}}\n",
+        "#cloud-config\ncoreos:\n  update:\n    server: ''\n",
+        "#cloud-config\ncoreos:\n  update: ~\n",
+    ],
+)
+def test_a_server_that_the_user_named_stays(text: str) -> None:
+    assert with_update_server(text, SERVICE) == text

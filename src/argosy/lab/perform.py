@@ -16,7 +16,7 @@ from argosy.lab.model import Machine, Site
 from argosy.lab.parallel import in_parallel
 from argosy.lab.plan import Action, Observed, Verb, Wanted, plan, stages
 from argosy.lab.store import Store
-from argosy.lab.userdata import with_discovery
+from argosy.lab.userdata import with_discovery, with_update_server
 
 USER_DATA = "user-data"
 _PREPARED = "prepared"
@@ -106,10 +106,11 @@ class Performer:
         self._driver.create(self._site, machine)
 
     def _power_on(self, machine: Machine) -> None:
-        """Credentials are written at every start: the discovery address may have changed since the last."""
+        """Credentials are written at every start: the server's address may have changed since the last."""
         site = self._site
-        url = server.discovery_url(site, self._driver.server_host)
-        text = (site.folder / USER_DATA).read_text()
+        host = self._driver.server_host
+        text = with_discovery((site.folder / USER_DATA).read_text(), server.discovery_url(site, host))
+        text = with_update_server(text, server.update_url(site, host))
         metadata = Metadata(
             hostname=machine.name,
             private_ipv4=machine.private_ip,
@@ -118,7 +119,7 @@ class Performer:
         )
         credentials = {
             CREDENTIAL: format_metadata(metadata),
-            USER_DATA_CREDENTIAL: with_discovery(text, url).encode(),
+            USER_DATA_CREDENTIAL: text.encode(),
             **self._driver.network_units(site, machine),
         }
         folder = site.credentials(machine)

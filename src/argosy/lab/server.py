@@ -1,4 +1,4 @@
-"""The cluster's own server (`argosy serve`): where its machines find each other."""
+"""The cluster's own server (`argosy serve`): where its machines find each other, and their updates."""
 
 from __future__ import annotations
 
@@ -64,17 +64,27 @@ def take_token(site: Site) -> None:
     token = body.rpartition("/")[2].strip()
     if not _TOKEN.fullmatch(token):
         raise ArgosyError(f"the cluster's server answered with {body!r} instead of a discovery URL")
-    replace_file(_token_file(site), token.encode())
+    replace_file(_discovery_file(site), token.encode())
 
 
 def has_token(site: Site) -> bool:
     """Whether the cluster has its discovery token already."""
-    return _token_file(site).exists()
+    return _discovery_file(site).exists()
 
 
 def discovery_url(site: Site, server_host: str) -> str:
     """The cluster's discovery URL as its machines reach it."""
-    return f"http://{server_host}:{site.cluster.server_port}/{_token_file(site).read_text()}"
+    return f"http://{server_host}:{site.cluster.server_port}/{_discovery_file(site).read_text()}"
+
+
+def update_url(site: Site, server_host: str) -> str:
+    """Where the cluster's machines ask for updates."""
+    return f"http://{server_host}:{site.cluster.server_port}/v1/update/"
+
+
+def token_file(site: Site) -> Path:
+    """The file with the token that publishing to the cluster's server takes; the server makes it."""
+    return site.folder / "server-token"
 
 
 def _is_healthy(site: Site) -> bool:
@@ -92,7 +102,7 @@ def _get(site: Site, path: str) -> bytes:
         return data
 
 
-def _token_file(site: Site) -> Path:
+def _discovery_file(site: Site) -> Path:
     return site.folder / "discovery-token"
 
 

@@ -1,4 +1,4 @@
-"""The user-data of a cluster's machines: the default, and the cluster's discovery token put into it. Pure."""
+"""The user-data of a cluster's machines: the default, and what the lab adds of its server. Pure."""
 
 from __future__ import annotations
 
@@ -42,21 +42,59 @@ def with_discovery(text: str, url: str) -> str:
     text = text.replace(PLACEHOLDER, url)
     if head(text) is not Head.CLOUD_CONFIG:
         return text
-    for offset, indentation, inside_braces in sorted(_openings(text), reverse=True):
-        entry = f"discovery: '{url}'"
-        entry += ", " if inside_braces else "\n" + " " * indentation
-        text = text[:offset] + entry + text[offset:]
+    for mapping in sorted(_without_peers(text), key=lambda mapping: -mapping.start_mark.index):
+        text = _with_entry(text, mapping, f"discovery: '{url}'")
     return text
 
 
-def _openings(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Where a first key can be put: its offset and column, and whether the mapping is written in braces."""
+def with_update_server(text: str, url: str) -> str:
+    """`text` with the update service `url` as `coreos.update.server`, unless the user named one.
+
+    Everything else stays byte for byte. User-data that is no cloud-config, or says nothing at all, is
+    returned as it is. Raises `InputError` on YAML that cannot be read.
+    """
+    if head(text) is not Head.CLOUD_CONFIG:
+        return text
+    root = parse_yaml(text, source="user-data")
+    coreos = _value(root, "coreos")
+    update = _value(coreos, "update")
+    if "server" in _keys(update):
+        return text
+    server = f"server: '{url}'"
+    for node, entry in (
+        (update, server),
+        (coreos, "update: {" + server + "}"),
+        (root, "coreos: {update: {" + server + "}}"),
+    ):
+        if node is not None:
+            return _with_entry(text, node, entry)
+    return text
+
+
+def _with_entry(text: str, node: Node, entry: str) -> str:
+    """`text` with one more entry at the start of a mapping, which may be a key whose value is left out."""
+    offset = node.start_mark.index
+    if not isinstance(node, yaml.MappingNode):
+        if offset != node.end_mark.index:
+            return text
+        entry = " {" + entry + "}"
+    elif node.flow_style:
+        offset += len("{")
+        entry += ", " if node.value else ""
+    else:
+        first = node.value[0][0].start_mark
+        offset = first.index
+        entry += "\n" + " " * first.column
+    return text[:offset] + entry + text[offset:]
+
+
+def _without_peers(text: str) -> Iterator[yaml.MappingNode]:
+    """The sections of etcd's options that say something, but not how members find each other."""
     coreos = _value(parse_yaml(text, source="user-data"), "coreos")
     for section in ("etcd", "etcd2"):
         node = _value(coreos, section)
         if isinstance(node, yaml.MappingNode) and node.value and not _BOOTSTRAPS & set(_keys(node)):
-            mark = node.value[0][0].start_mark
-            yield mark.index, mark.column, bool(node.flow_style)
+            yield node
 
 
 def _value(node: Node | None, key: str) -> Node | None:
@@ -65,5 +103,6 @@ def _value(node: Node | None, key: str) -> Node | None:
     return next((value for name, value in node.value if name.value == key), None)
 
 
-def _keys(node: yaml.MappingNode) -> Iterator[str]:
-    return (str(key.value).replace("_", "-") for key, _ in node.value)
+def _keys(node: Node | None) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        yield from (str(key.value).replace("_", "-") for key, _ in node.value)
