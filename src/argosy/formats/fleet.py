@@ -59,7 +59,10 @@ class UnitStateEntity(
         "sub_state": "systemdSubState",
     },
 ):
-    """What systemd on one machine says about a unit."""
+    """What systemd on one machine says about a unit.
+
+    `refusal` is an addition to the original API: why systemd does not take the unit, in its own words.
+    """
 
     name: str
     hash: str = ""
@@ -67,6 +70,7 @@ class UnitStateEntity(
     load_state: str = ""
     active_state: str = ""
     sub_state: str = ""
+    refusal: str = ""
 
 
 class MachinePage(msgspec.Struct, omit_defaults=True, rename="camel"):
@@ -99,12 +103,16 @@ class Verdict(msgspec.Struct, rename={"machine_id": "machineID"}):
 
 
 class Explanation(msgspec.Struct, rename={"machine_id": "machineID"}):
-    """Why a unit is where it is, or nowhere. An addition to the original API."""
+    """Why a unit is where it is, or nowhere. An addition to the original API.
+
+    `refusals` has, by machine, why systemd there does not take the unit.
+    """
 
     name: str
     machine_id: str
     reason: str
     machines: list[Verdict]
+    refusals: dict[str, str] = {}
 
 
 class PatchOperation(msgspec.Struct):
@@ -159,7 +167,7 @@ class ScheduleRecord(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class StateRecord(msgspec.Struct, frozen=True, gc=False):
+class StateRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """How a unit is on one machine, as long as that machine's lease lives."""
 
     hash: str
@@ -167,6 +175,7 @@ class StateRecord(msgspec.Struct, frozen=True, gc=False):
     active: str
     sub: str
     state: UnitTarget
+    refusal: str = ""
 
 
 class UnitRecord(msgspec.Struct, frozen=True):

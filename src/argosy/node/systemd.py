@@ -27,6 +27,10 @@ class SystemdError(ArgosyError):
     """systemd refused, or did not answer."""
 
 
+class RefusedError(SystemdError):
+    """systemd refused; the message is its own."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitStatus:
     """A unit's load, active and sub state, in systemd's words."""
@@ -174,9 +178,7 @@ class SystemBus:
             self._bus = None
             raise SystemdError(f"the system bus is gone: {error}") from error
         if reply.message_type is MessageType.ERROR:
-            raise SystemdError(
-                f"systemd refused {member}: {reply.body[0] if reply.body else reply.error_name}"
-            )
+            raise RefusedError(str(reply.body[0]) if reply.body else f"{member}: {reply.error_name}")
         return list(reply.body)
 
     async def _connected(self) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from argosy.formats.unit import parse_unit
-from argosy.node.systemd import SystemdError, UnitStatus, unit_path
+from argosy.node.systemd import RefusedError, SystemdError, UnitStatus, unit_path
 
 
 class MemorySystemd:
@@ -17,6 +17,7 @@ class MemorySystemd:
         self.log: list[tuple[str, str]] = []
         self.broken: set[str] = set()
         self.failing: set[str] = set()
+        self.bad: set[str] = set()
         self._linked: dict[str, Path] = {}
         self._loaded: dict[str, str] = {}
         self._active: dict[str, str] = {}
@@ -43,7 +44,8 @@ class MemorySystemd:
         found = {}
         for name in names:
             active = self._active.get(name, "inactive")
-            load = "loaded" if name in self._loaded else "not-found"
+            good = "bad-setting" if name in self.bad else "loaded"
+            load = good if name in self._loaded else "not-found"
             found[name] = UnitStatus(load, active, "running" if active == "active" else "dead")
         return found
 
@@ -68,7 +70,9 @@ class MemorySystemd:
 
     async def start(self, name: str) -> None:
         if name not in self._loaded:
-            raise SystemdError(f"Unit {name} not found.")
+            raise RefusedError(f"Unit {name} not found.")
+        if name in self.bad:
+            raise RefusedError(f"Unit {name} has a bad unit file setting.")
         self.log.append(("start", name))
         self._set(name, "failed" if name in self.failing else "active")
 

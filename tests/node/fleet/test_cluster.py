@@ -115,6 +115,10 @@ class World:
         """How often anything was started."""
         return sum(1 for node in self.nodes for action, _ in node.systemd.log if action == "start")
 
+    async def refused(self, unit: str) -> bool:
+        """Whether the cluster knows that systemd refuses a unit."""
+        return any(state.refusal for state in await self.registry.states_of(unit))
+
     async def states(self) -> dict[tuple[str, str], str]:
         keys = await self.registry.state_keys()
         return {

@@ -164,6 +164,55 @@ def test_a_unit_that_fails_is_told(etcd: Cluster, tmp_path: Path) -> None:
     with_fleetctl(etcd, tmp_path, story)
 
 
+def test_a_unit_that_systemd_refuses_is_told_and_not_waited_for(etcd: Cluster, tmp_path: Path) -> None:
+    unit = tmp_path / "bad.service"
+    unit.write_text(SERVICE)
+    why = "Unit bad.service has a bad unit file setting."
+
+    async def story(world: World, run: Run) -> None:
+        for node in world.nodes:
+            node.systemd.bad.add("bad.service")
+        assert (await run("load", "bad.service"))[0] == 0
+        _, out, _ = await run("why", "bad.service")
+        assert f"systemd on {M0}/172.17.8.1 refuses it: its unit file has a setting that" in out
+        code, _, err = await run("start", "bad.service")
+        assert (code, f"fleetctl: systemd on {M0}/172.17.8.1 refuses bad.service: {why}\n" in err) == (
+            1,
+            True,
+        )
+        assert f"  systemd on {M0}/172.17.8.1 refuses it: {why}\n" in (await run("why", "bad.service"))[1]
+        assert json.loads((await run("why", "--json", "bad"))[1])["refusals"] == {"m0" * 16: why}
+
+        # What was mended is started at once, however long the pause until the next try was.
+        for node in world.nodes:
+            node.systemd.bad.clear()
+        unit.write_text(SERVICE + "Environment=A=2\n")
+        code, _, err = await run("start", "--replace", "bad.service")
+        assert (code, err) == (0, "")
+        assert "refuses" not in (await run("why", "bad.service"))[1]
+
+    with_fleetctl(etcd, tmp_path, story)
+
+
+def test_a_unit_may_arrive_before_the_one_that_it_needs(etcd: Cluster, tmp_path: Path) -> None:
+    (tmp_path / "late.service").write_text(SERVICE)
+
+    async def story(world: World, run: Run) -> None:
+        for node in world.nodes:
+            node.systemd.bad.add("late.service")
+        start = asyncio.create_task(run("start", "late.service"))
+        await until(lambda: world.refused("late.service"))
+        for node in world.nodes:
+            node.systemd.bad.clear()
+        assert await start == (
+            0,
+            f"Unit late.service inactive\nUnit late.service launched on {M0}/172.17.8.1\n",
+            "",
+        )
+
+    with_fleetctl(etcd, tmp_path, story)
+
+
 def test_mistakes(etcd: Cluster, tmp_path: Path) -> None:
     (tmp_path / "bad.service").write_text("[Service]\nExecStart=/x\n[X-Fleet]\nGlobal=true\nMachineID=x\n")
 

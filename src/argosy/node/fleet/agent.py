@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.loop import Backoff, Clock
@@ -21,12 +22,22 @@ from argosy.node.fleet.placement import globals_here
 from argosy.node.fleet.reconcile import farewell, plan
 from argosy.node.fleet.registry import Registry
 from argosy.node.fleet.units import Units
-from argosy.node.systemd import paths_of
+from argosy.node.systemd import RefusedError, paths_of
 
 log = logging.getLogger(__name__)
 
 _RETRY = Backoff(first_s=1, most_s=60)
 _POLL_S = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What went wrong with a unit that was wanted so; `refusal` is what systemd said, if it was systemd."""
+
+    wanted: Desired | None
+    count: int
+    due_s: float
+    refusal: str
 
 
 class Agent:
@@ -42,7 +53,7 @@ class Agent:
         self._clock = clock
         self._contents: dict[str, list[Option]] = {}
         self._published: dict[str, StateRecord] | None = None
-        self._failures: dict[str, tuple[int, float]] = {}
+        self._failures: dict[str, _Failure] = {}
         self._paths: set[str] = set()
         membership.listen(self._forget_published)
 
@@ -77,32 +88,49 @@ class Agent:
 
     async def _reconcile(self, view: View, observed: dict[str, Observed]) -> dict[str, Observed]:
         desired = await self._desired(view)
-        actions = [action for action in plan(desired, observed) if self._is_due(action.unit)]
+        pending = plan(desired, observed)
+        self._forget_failures(desired, {action.unit for action in pending})
+        actions = [action for action in pending if self._is_due(action.unit)]
         if not actions:
             return observed
         loads = {action.unit: desired[action.unit].hash for action in actions if isinstance(action, Load)}
         contents = await self._read_contents(loads.values())
         missing = {unit for unit, content_hash in loads.items() if content_hash not in contents}
         doable = [action for action in actions if action.unit not in missing]
-        await self._perform(doable, {unit: contents[loads[unit]] for unit in loads if unit not in missing})
+        doable_contents = {unit: contents[loads[unit]] for unit in loads if unit not in missing}
+        failed = await self._units.perform(doable, doable_contents)
+        self._remember_failures(desired, doable, failed)
         return await self._units.observe()
 
-    async def _perform(self, actions: Sequence[Action], contents: Mapping[str, Sequence[Option]]) -> None:
-        failed = await self._units.perform(actions, contents)
+    def _forget_failures(self, desired: Mapping[str, Desired], pending: Iterable[str]) -> None:
+        """One that is wanted otherwise now, or of which nothing is left to do, is no failure any more."""
+        units = set(pending)
+        self._failures = {
+            unit: failure
+            for unit, failure in self._failures.items()
+            if unit in units and failure.wanted == desired.get(unit)
+        }
+
+    def _remember_failures(
+        self, desired: Mapping[str, Desired], actions: Sequence[Action], failed: Mapping[str, ArgosyError]
+    ) -> None:
         for action in actions:
             if action.unit not in failed:
                 self._failures.pop(action.unit, None)
-        for unit in failed:
-            count = self._failures.get(unit, (0, 0.0))[0] + 1
-            pause_s = _RETRY.pause_s(count, self._clock.chance())
-            self._failures[unit] = (count, self._clock.now() + pause_s)
+        for unit, error in failed.items():
+            before = self._failures.get(unit)
+            count = before.count + 1 if before else 1
+            due_s = self._clock.now() + _RETRY.pause_s(count, self._clock.chance())
+            refusal = error.message if isinstance(error, RefusedError) else ""
+            self._failures[unit] = _Failure(desired.get(unit), count, due_s, refusal)
 
     def _is_due(self, unit: str) -> bool:
-        return self._failures.get(unit, (0, 0.0))[1] <= self._clock.now()
+        failure = self._failures.get(unit)
+        return failure is None or failure.due_s <= self._clock.now()
 
     def _next_retry_s(self) -> float | None:
         now_s = self._clock.now()
-        return min((max(due_s - now_s, 0.1) for _, due_s in self._failures.values()), default=None)
+        return min((max(failure.due_s - now_s, 0.1) for failure in self._failures.values()), default=None)
 
     async def _desired(self, view: View) -> dict[str, Desired]:
         """What belongs on this machine: what is scheduled here, and the global units that can run here."""
@@ -147,7 +175,9 @@ class Agent:
         """Write the states that differ from what the cluster knows."""
         machine_id = self._membership.machine_id
         states = {
-            name: StateRecord(seen.hash, seen.load, seen.active, seen.sub, seen.state)
+            name: StateRecord(
+                seen.hash, seen.load, seen.active, seen.sub, seen.state, self._refusal(name, seen)
+            )
             for name, seen in observed.items()
         }
         if self._published is None:
@@ -159,6 +189,10 @@ class Agent:
         if changed or gone:
             await self._registry.publish(machine_id, self._membership.lease, changed, gone)
         self._published = states
+
+    def _refusal(self, unit: str, seen: Observed) -> str:
+        failure = self._failures.get(unit)
+        return failure.refusal if failure is not None and failure.refusal else seen.refusal
 
     def _forget_published(self) -> None:
         """The machine has a new lease: states written with the old one go with it."""

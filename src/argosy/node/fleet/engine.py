@@ -152,7 +152,11 @@ class Engine:
         if name not in view.jobs:
             return None
         jobs = await Jobs(self._registry).read(view)
-        return explain(name, jobs, view.present(), may_evict=self._membership.may_evict())
+        found = explain(name, jobs, view.present(), may_evict=self._membership.may_evict())
+        for state in await self._registry.states_of(name):
+            if state.refusal and state.hash == view.jobs[name].value.hash:
+                found.refusals[state.machine_id] = state.refusal
+        return found
 
     def waiting(self) -> int:
         """How many units no machine could take in the last pass."""

@@ -10,6 +10,13 @@ from argosy.formats.requirements import Requirements
 
 _SHORT_ID_CHARACTERS = 8
 
+# What systemd thinks of a unit file that it has read (org.freedesktop.systemd1(5), LoadState).
+_REFUSED = {
+    "bad-setting": "its unit file has a setting that systemd does not accept",
+    "error": "its unit file cannot be read",
+    "masked": "it is masked",
+}
+
 
 def short_id(machine_id: str) -> str:
     """The part of a machine's id that people read and write."""
@@ -96,6 +103,11 @@ class Observed:
     def stopped(self) -> bool:
         """Whether nothing of it runs."""
         return self.active in ("inactive", "failed")
+
+    @property
+    def refusal(self) -> str:
+        """Why systemd would not start it; empty if it would."""
+        return _REFUSED.get(self.load, "")
 
     @property
     def state(self) -> UnitTarget:

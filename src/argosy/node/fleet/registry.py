@@ -231,7 +231,9 @@ class Registry:
             record = _decoded(item, StateRecord)
             unit, _, machine_id = item.key.decode().removeprefix(self.keys.folder("state")[0]).rpartition("/")
             entities.append(
-                UnitStateEntity(unit, record.hash, machine_id, record.load, record.active, record.sub)
+                UnitStateEntity(
+                    unit, record.hash, machine_id, record.load, record.active, record.sub, record.refusal
+                )
             )
         return entities
 

@@ -188,19 +188,40 @@ def _set_target(context: Context, name: str, target: UnitTarget) -> None:
 
 def _wait_for_state(context: Context, name: str, target: UnitTarget, *, silent: bool = False) -> None:
     unit = UnitEntity(name)
-    start_s, explained = time.monotonic(), False
+    start_s = taken_s = time.monotonic()
+    explained = False
 
     def reached() -> bool:
-        nonlocal unit, explained
+        nonlocal unit, explained, taken_s
         unit = known_unit(context, name)
+        if unit.current_state == target:
+            return True
+        now_s = time.monotonic()
         if not unit.machine_id and target is not UnitTarget.INACTIVE and not explained:
-            explained = time.monotonic() - start_s > _PATIENCE_S and _explain_waiting(context, name)
-        return unit.current_state == target
+            explained = now_s - start_s > _PATIENCE_S and _explain_waiting(context, name)
+        if target is UnitTarget.LAUNCHED:
+            refusal = _refusal(context, unit)
+            if refusal is None:
+                taken_s = now_s
+            elif now_s - taken_s > _PATIENCE_S:
+                raise refusal
+        return False
 
     _wait(context, reached, f"{name} to be {target}")
     where = f" on {context.legend(unit.machine_id)}" if unit.machine_id else ""
     if not silent:
         print(f"Unit {name} {unit.current_state}{where}", flush=True)
+
+
+def _refusal(context: Context, unit: UnitEntity) -> ArgosyError | None:
+    """That systemd does not take a unit; it may yet, when another unit that it needs has arrived."""
+    state = context.client.state(unit.name) if unit.machine_id else None
+    if state is None or not state.refusal or state.hash != unit_hash(unit.options):
+        return None
+    return ArgosyError(
+        f"systemd on {context.legend(state.machine_id)} refuses {unit.name}: {state.refusal}",
+        hint=f"`fleetctl journal {unit.name}` may say more; fleet goes on trying until you stop the unit",
+    )
 
 
 def _explain_waiting(context: Context, name: str) -> bool:

@@ -94,6 +94,8 @@ def why(context: Context) -> int:
         cli.print_json(explanation)
         return 0
     print(f"{name}: {explanation.reason}")
+    for machine_id, refusal in sorted(explanation.refusals.items()):
+        print(f"  systemd on {context.legend(machine_id)} refuses it: {refusal}")
     rows = [
         [f"  {context.legend(item.machine_id)}", "yes" if item.able else "no", item.reason]
         for item in explanation.machines
