@@ -15,7 +15,7 @@ from pathlib import Path
 
 from argosy.base.errors import InputError
 from argosy.base.files import replacing, sync_folder
-from argosy.base.run import CommandError, run
+from argosy.base.run import Argument, CommandError, run
 
 SIGNATURE_BYTES = 64
 
@@ -80,9 +80,8 @@ def verify(public_pem: bytes, message: bytes, signature: bytes) -> bool:
         key.write_bytes(public_pem)
         signed.write_bytes(message)
         its_signature.write_bytes(signature)
-        command = ["openssl", "pkeyutl", "-verify", "-rawin", "-pubin"]
-        files = ["-inkey", key, "-sigfile", its_signature, "-in", signed]
-        return run([*command, *files], check=False).returncode == 0
+        files: list[Argument] = ["-inkey", key, "-sigfile", its_signature, "-in", signed]
+        return run(["openssl", "pkeyutl", "-verify", "-rawin", "-pubin", *files], check=False).returncode == 0
 
 
 def _raw(public_pem: bytes, source: str) -> bytes:

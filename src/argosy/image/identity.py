@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 from uuid import UUID, uuid5
 
+from argosy.formats.payload import APPLICATION_ID
 from argosy.formats.version import Version
 from argosy.image.tree import File, Tree
 
-APPLICATION_ID = "{e96281a6-d1af-4bde-9a0a-97b76e56dc57}"
 BOARD = "amd64-usr"
 
 _NAMESPACE = UUID("f3f0b6d2-6a8e-4d5c-9b1e-2f7c1a90d54b")
