@@ -180,6 +180,30 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Machines:
+    """Some machines by their id. `after` asks for the next of them; None: these were the last."""
+
+    machines: tuple[Machine, ...]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDetail:
+    """One machine and its last events, the newest first."""
+
+    machine: Machine
+    events: tuple[Event, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """What the request's token allows."""
+
+    read: bool
+    write: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Overview:
     """All that the page shows."""
 
@@ -203,6 +227,13 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Rollback:
+    """Give a channel the version again that it had before, or another older one."""
+
+    version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ChannelChange:
     """Make a channel, or change it."""
 
@@ -223,6 +254,13 @@ class GroupChange:
     timezone: str | UnsetType = UNSET
     safe_mode: bool | UnsetType = UNSET
     retry: str | UnsetType = UNSET
+
+
+@dataclass(frozen=True, slots=True)
+class MachineChange:
+    """Name a machine as people know it; an empty name takes it away."""
+
+    alias: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)
