@@ -23,6 +23,7 @@ from argosy.formats.payload.codec import (
     raw_signature,
     signature,
 )
+from argosy.formats.payload.data import check_part, check_result, unpack
 from argosy.formats.payload.model import (
     APPLICATION_ID,
     BOOT,
@@ -78,6 +79,8 @@ __all__ = [
     "Part",
     "PayloadError",
     "Signature",
+    "check_part",
+    "check_result",
     "check_signatures",
     "check_size",
     "check_structure",
@@ -91,4 +94,5 @@ __all__ = [
     "payload_bytes",
     "raw_signature",
     "signature",
+    "unpack",
 ]
