@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 
 from argosy.base.log import set_up_logging
 
 _DESCRIPTION = """\
-Run the server: discovery for etcd clusters (as discovery.etcd.io). It keeps what it knows in a
-database and may be restarted at any time.
+Run the server: updates for machines (Omaha, with a page that shows them), and discovery for etcd
+clusters (as discovery.etcd.io). It keeps what it knows in a database and may be restarted at any time.
 
 It listens on this machine only, unless told otherwise. Whoever reaches it can begin clusters, and
-whoever has a cluster's URL can join it: put a proxy with TLS in front before others reach it.
+whoever has a cluster's URL can join it: put a proxy with TLS in front before others reach it. What
+changes updates (`argosy publish`...) needs the token; so does looking at them from elsewhere.
 """
 
 _EPILOG = """\
 examples:
   argosy serve
   curl 'http://127.0.0.1:8087/new?size=3'        a fresh discovery URL, for etcd's --discovery
-  argosy serve --listen 192.0.2.1:8087 --url https://discovery.example.com
+  argosy serve --listen 192.0.2.1:8087 --url https://argosy.example.com
+  argosy serve --token-file /etc/argosy/token --packages /srv/payloads
 
 A database's URL that holds a password belongs in the environment, as ARGOSY_DATABASE:
 arguments can be seen by every user of the machine.
@@ -30,7 +33,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this room's commands to the command `argosy`."""
     parser = commands.add_parser(
         "serve",
-        help="run the server: discovery",
+        help="run the server: updates and discovery",
         description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -51,6 +54,19 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         default=os.environ.get("ARGOSY_DATABASE"),
         help="SQLAlchemy URL (default: SQLite, $XDG_DATA_HOME/argosy/server.sqlite)",
     )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        default=os.environ.get("ARGOSY_TOKEN_FILE"),
+        help="the token for changes; made if missing (default: `server-token` beside the database)",
+    )
+    parser.add_argument(
+        "--packages",
+        metavar="DIR",
+        type=Path,
+        help="where payloads are kept (default: `packages` beside the database)",
+    )
     parser.set_defaults(handler=_serve)
 
 
@@ -60,9 +76,10 @@ def _serve(arguments: argparse.Namespace) -> int:
     set_up_logging()
     host, port = parse_listen(arguments.listen)
     url = parse_url(arguments.url) if arguments.url else None
-    serve(Settings(host, port, url, arguments.database), _announce)
+    settings = Settings(host, port, url, arguments.database, arguments.token_file, arguments.packages)
+    serve(settings, _announce)
     return 0
 
 
-def _announce(address: str) -> None:
-    print(f"listening on {address}", flush=True)
+def _announce(address: str, token_file: Path) -> None:
+    print(f"listening on {address}\nthe token for changes is in {token_file}", flush=True)

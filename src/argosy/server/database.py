@@ -21,6 +21,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.files import locked
+from argosy.base.paths import data_folder
 
 _WRITES = "argosy_writes"
 _BUSY_TIMEOUT_MS = 5000
@@ -103,6 +104,14 @@ def open_database(url: str, schemas: Sequence[Schema]) -> Iterator[Database]:
 def sqlite_url(path: Path) -> str:
     """The URL of an SQLite file."""
     return URL.create("sqlite", database=str(path)).render_as_string()
+
+
+def folder_of(url: str) -> Path:
+    """The folder for what the server keeps beside its database: an SQLite file's own. Raises `InputError`."""
+    address = _parse(url)
+    if address.get_backend_name() == "sqlite":
+        return Path(address.database or "").absolute().parent
+    return data_folder()
 
 
 def _parse(url: str) -> URL:

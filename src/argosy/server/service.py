@@ -9,14 +9,16 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import uvicorn
 
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.notify import notify
 from argosy.base.paths import data_folder
+from argosy.server.access import take_token
 from argosy.server.app import create_app
-from argosy.server.database import Database, open_database, sqlite_url
+from argosy.server.database import Database, folder_of, open_database, sqlite_url
 from argosy.server.discovery.model import Limits
 from argosy.server.discovery.routes import Discovery
 from argosy.server.discovery.store import SCHEMA as DISCOVERY_SCHEMA
@@ -29,12 +31,18 @@ _END_S = 5  # For what is being answered when the server is told to end; long po
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How to serve. `url` is what clients are told; None: the address at which each of them came."""
+    """How to serve. `url` is what clients are told; None: the address at which each of them came.
+
+    `token_file` holds the token for changes, and is made if missing; `packages` is the folder of payloads.
+    Both are beside the database if they are None.
+    """
 
     host: str
     port: int
     url: str | None
     database: str | None
+    token_file: Path | None = None
+    packages: Path | None = None
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -56,17 +64,19 @@ def parse_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def serve(settings: Settings, announce: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT; calls `announce` with our address once requests are answered.
+def serve(settings: Settings, announce: Callable[[str, Path], None]) -> None:
+    """Serve until SIGTERM or SIGINT; calls `announce` with our address and the token's file once we answer.
 
     Raises `ArgosyError` if the address is taken or the database cannot be used.
     """
     location = settings.database or sqlite_url(data_folder() / "server.sqlite")
+    token_file = settings.token_file or folder_of(location) / "server-token"
+    take_token(token_file)
     with (
         contextlib.closing(_listen(settings.host, settings.port)) as listener,
         open_database(location, [DISCOVERY_SCHEMA]) as database,
     ):
-        asyncio.run(_serve(settings, listener, database, announce))
+        asyncio.run(_serve(settings, listener, database, lambda address: announce(address, token_file)))
 
 
 async def _serve(
