@@ -10,6 +10,10 @@ UNKNOWN_APPLICATION = "error-unknownApplication"
 INVALID_APP_ID = "error-invalidAppId"
 INTERNAL_ERROR = "error-internal"
 
+PLATFORM = "Argosy"
+"""What our machines say in `os`'s `platform`. Stock ones say `CoreOS`, with the same application id as ours:
+this tells whose payloads a machine can read."""
+
 SCHEDULER = "scheduler"
 ON_DEMAND = "ondemandupdate"
 

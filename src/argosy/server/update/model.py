@@ -5,7 +5,7 @@ Policies, windows, states and stops are those of the REST interface (`argosy.for
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from argosy.base.errors import ArgosyError
@@ -94,7 +94,7 @@ class Channel:
 class Group:
     """Machines under one policy.
 
-    `stopped`, by version: what failed on one of the group's machines; nobody of the group is given it any more.
+    `stopped`, by version: what failed on a machine of the group; nobody of the group is given it any more.
     `proven`: versions that a machine of the group has reported to run.
     """
 
@@ -125,22 +125,27 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """The machine that asks. `grant` is its own that is open; `bad` are versions that it tried in vain."""
+    """The machine that asks.
+
+    `ours`: it reads our payloads, not those of CoreOS. `prefix`: it wants only versions that begin so. `grant` is its own that is open. `bad`, by version: why
+    what it tried did not work on it.
+    """
 
     id: str
     version: str
+    ours: bool = True
     arch: str = ""
     prefix: str = ""
     grant: Grant | None = None
-    bad: frozenset[str] = frozenset()
+    bad: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What goes on in a group: when updates began within the rate's period, oldest first; grants open now."""
+    """What goes on in a group: when updates began, oldest first; open grants by machine."""
 
-    begun_s: tuple[float, ...] = ()
-    open: tuple[Grant, ...] = ()
+    begun_s: Sequence[float] = ()
+    open: Mapping[str, Grant] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
