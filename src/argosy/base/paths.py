@@ -30,6 +30,11 @@ def state_folder() -> Path:
     return _xdg("XDG_STATE_HOME", ".local/state")
 
 
+def config_folder() -> Path:
+    """What the user chose, and must not lose: keys."""
+    return _xdg("XDG_CONFIG_HOME", ".config")
+
+
 def package_folder() -> Path:
     """The Python package `argosy` itself."""
     return Path(argosy.__file__).parent
