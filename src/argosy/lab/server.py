@@ -38,10 +38,11 @@ def start(site: Site, server_host: str) -> None:
     log = _log(site)
     log.unlink(missing_ok=True)
     port = site.cluster.server_port
-    words = [
+    words: list[str | Path] = [
         *(sys.executable, "-m", "argosy", "serve"),
         *("--listen", f"127.0.0.1:{port}", "--url", f"http://{server_host}:{port}"),
         *("--database", f"sqlite:///{site.folder / 'server.sqlite'}"),
+        *("--token-file", token_file(site), "--packages", site.folder / "packages"),
     ]
     process.spawn(site.cluster.id, _ROLE, words, log=log)
     deadline = time.monotonic() + _START_TIMEOUT_S
