@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.formats.gpt import SECTOR_BYTES, Decoded, Gpt, GptError, Partition, encode
-from argosy.node.disk.device import read_table, write_table
-from argosy.node.disk.plan import ALIGNMENT_SECTORS, SHIPPED_GUID, Plan, Write, plan
+from argosy.node.disk.plan import ALIGNMENT_SECTORS, SHIPPED_GUID, Plan, plan
+from argosy.node.disk.table import read_table, write_table
+from argosy.node.disk.writes import Write
 
 FRESH = UUID("6f0a1c3e-8a43-4d6b-9d3a-0d6c5b1e2f10")
 ROOT_TYPE = UUID("3884dd41-8582-4404-b9a8-e9b84f2df50e")

@@ -13,6 +13,7 @@ from argosy.base.errors import ArgosyError, describe
 from argosy.formats.gpt import SECTOR_BYTES
 from argosy.node.disk import device
 from argosy.node.disk.plan import plan
+from argosy.node.disk.table import read_table, write_table
 
 
 def main() -> int:
@@ -27,13 +28,13 @@ def main() -> int:
 
 def _extend() -> None:
     disk = device.disk_of_root()
-    decoded, sectors = device.read_table(disk.path)
+    decoded, sectors = read_table(disk.path)
     wanted = plan(decoded, sectors, uuid.uuid4())
     if wanted.root.number != disk.root_number:
         raise ArgosyError(f"/ is on partition {disk.root_number} of {disk.path}, which is not ROOT")
     for reason in wanted.reasons:
         print(f"{disk.path}: {reason}")
-    device.write_table(disk.path, wanted.writes)
+    write_table(disk.path, wanted.writes)
     # Also without a write: an earlier run may have been cut short after its last one.
     device.tell_kernel(disk.path, wanted.root)
     device.grow_file_system(Path("/"), wanted.root)

@@ -1,4 +1,4 @@
-"""The edge: finds the disk below /, reads and writes its partition table, tells the kernel, grows ROOT."""
+"""The edge: finds the disk below /, tells the kernel of a new size, grows ROOT."""
 
 from __future__ import annotations
 
@@ -6,20 +6,11 @@ import array
 import fcntl
 import os
 import struct
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
-from argosy.formats.gpt import (
-    HEAD_SECTORS,
-    SECTOR_BYTES,
-    TAIL_SECTORS,
-    Decoded,
-    Partition,
-    decode,
-)
-from argosy.node.disk.plan import Write
+from argosy.formats.gpt import SECTOR_BYTES, Partition
 
 # linux/blkpg.h: the request, and the operation that changes a partition's size.
 _BLKPG = 0x1269
@@ -45,33 +36,6 @@ def disk_of_root(root: Path = Path("/"), sys: Path = Path("/sys")) -> Disk:
     except FileNotFoundError as error:
         raise ArgosyError(f"{root} is not on a partition of a disk") from error
     return Disk(Path("/dev") / folder.resolve().parent.name, number)
-
-
-def read_table(disk: Path) -> tuple[Decoded, int]:
-    """The partition table of a disk or image, and the size of the disk in sectors."""
-    with disk.open("rb") as file:
-        sectors = file.seek(0, os.SEEK_END) // SECTOR_BYTES
-        file.seek(0)
-        head = file.read(HEAD_SECTORS * SECTOR_BYTES)
-        file.seek((sectors - TAIL_SECTORS) * SECTOR_BYTES)
-        return decode(head, file.read(TAIL_SECTORS * SECTOR_BYTES), sectors=sectors), sectors
-
-
-def write_table(disk: Path, writes: Sequence[Write]) -> None:
-    """Perform writes one after the other, each durable before the next begins.
-
-    The disk is locked meanwhile, so that udev does not look at a table that is half written.
-    """
-    descriptor = os.open(disk, os.O_RDWR | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        for write in writes:
-            done = os.pwrite(descriptor, write.data, write.offset_bytes)
-            if done != len(write.data):
-                raise ArgosyError(f"{disk} took only {done} bytes of {write.what}")
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def tell_kernel(disk: Path, partition: Partition) -> None:

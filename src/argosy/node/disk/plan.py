@@ -1,8 +1,6 @@
 """(partition table, size of the disk) -> the table it should have, and the writes that get it there. Pure.
 
-The writes are in an order that survives a power cut: while one copy of the table is being written, the other
-one is sound, and a copy with a torn write is refused by its checksums. Planning again then starts from the
-sound copy.
+The writes are in an order that survives a power cut; planning again then starts from the sound copy.
 """
 
 from __future__ import annotations
@@ -10,21 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from argosy.formats.gpt import SECTOR_BYTES, Decoded, Gpt, Partition, encode, grown
+from argosy.formats.gpt import SECTOR_BYTES, Decoded, Gpt, Partition, grown
+from argosy.node.disk.writes import Write, copy_writes, mbr_write
 
 SHIPPED_GUID = UUID(int=1)
 ROOT_LABEL = "ROOT"
 ALIGNMENT_SECTORS = 4096
 """Partitions end on multiples of this (2 MiB), and ROOT is not grown by less."""
-
-
-@dataclass(frozen=True)
-class Write:
-    """Bytes to put at an offset of the disk, made durable before the next write."""
-
-    offset_bytes: int
-    data: bytes
-    what: str
 
 
 @dataclass(frozen=True)
@@ -77,9 +67,4 @@ def _with_root_end(table: Gpt, last_lba: int) -> Gpt:
 
 
 def _writes(table: Gpt, decoded: Decoded) -> tuple[Write, ...]:
-    head, tail = encode(table, boot_code=decoded.boot_code)
-    backup = Write(table.sectors * SECTOR_BYTES - len(tail), tail, "the backup copy of the partition table")
-    primary = Write(SECTOR_BYTES, head[SECTOR_BYTES:], "the primary copy of the partition table")
-    mbr = Write(0, head[:SECTOR_BYTES], "the protective MBR")
-    # The copy that is not sound goes first: it is the one that may be lost.
-    return (primary, backup, mbr) if decoded.primary_problem else (backup, primary, mbr)
+    return (*copy_writes(table, decoded), mbr_write(table, decoded))
