@@ -9,7 +9,8 @@ import pytest
 from starlette.requests import Request
 
 from argosy.base.errors import InputError
-from argosy.server.access import Access, read_token, take_token
+from argosy.server.access import Access
+from argosy.server.tokenfile import read_token, take_token
 
 TOKEN = "correct-horse-battery"
 

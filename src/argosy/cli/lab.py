@@ -6,13 +6,14 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.base.cli import print_json
 from argosy.base.errors import InputError
 from argosy.base.progress import Progress, Silent
+from argosy.cli.columns import print_columns
 
 if TYPE_CHECKING:
     from argosy.lab.cluster import Lab, UserData
@@ -204,7 +205,7 @@ def _list(arguments: argparse.Namespace) -> int:
         print_json(clusters)
         return 0
     rows = [(c.name, c.driver.value, c.release, str(len(c.machines))) for c in clusters]
-    _print_columns([("NAME", "DRIVER", "RELEASE", "MACHINES"), *rows])
+    print_columns([("NAME", "DRIVER", "RELEASE", "MACHINES"), *rows])
     return 0
 
 
@@ -355,13 +356,7 @@ def _print_table(site: Site, status: ClusterStatus) -> None:
     health = "healthy" if status.healthy else "not healthy"
     print(f"cluster {status.name} ({status.driver}, release {status.release}) is {health}")
     print()
-    _print_columns([head, *rows])
-
-
-def _print_columns(rows: Sequence[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    print_columns([head, *rows])
 
 
 def _print_next(site: Site, *, sample: bool) -> None:

@@ -16,6 +16,8 @@ examples:
   argosy status                      what runs, and how it is
   argosy ssh core-01 -- fleetctl list-machines
   argosy destroy                     remove the cluster and all that belongs to it
+  argosy publish 4892.0.0 --channel stable
+                                     give the machines of a channel an update
 """
 
 
@@ -26,10 +28,10 @@ def main() -> int:
 
 def build_parser() -> cli.Parser:
     """The parser of all commands; importing the rooms' heavy parts is left to their handlers."""
-    from argosy.cli import image, lab, server, setup
+    from argosy.cli import image, keys, lab, server, setup, update
 
     parser = cli.program("argosy", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for room in (setup, image, lab, server):
+    for room in (setup, image, keys, lab, server, update):
         room.add_commands(commands)
     return parser

@@ -1,4 +1,4 @@
-"""Who may look, and who may change: one token, in a file that only the server's user may read.
+"""Who may look, and who may change, by one token.
 
 Changes need the token as a bearer. Looking is open to programs on the server's own machine that address it as
 such (`127.0.0.1`, `localhost`): neither a proxy in front nor a web page that points its own name here comes
@@ -10,19 +10,10 @@ from __future__ import annotations
 import binascii
 import hmac
 import ipaddress
-import os
 import re
-import secrets
-import stat
-from pathlib import Path
 
 from starlette.requests import Request
 
-from argosy.base.errors import InputError
-from argosy.base.files import replace_file
-
-_TOKEN_BYTES = 32
-_MIN_CHARACTERS = 16
 _PORT = re.compile(r":[0-9]+$")
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
 
@@ -43,35 +34,6 @@ class Access:
 
     def _is_token(self, given: str | None) -> bool:
         return given is not None and hmac.compare_digest(given.encode(), self._token)
-
-
-def take_token(path: Path) -> str:
-    """The token in `path`; a fresh one is put there if there is no such file.
-
-    Raises `InputError` if others may read it, or if it is too short to be safe.
-    """
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if not path.exists():
-        replace_file(path, f"{secrets.token_urlsafe(_TOKEN_BYTES)}\n".encode(), mode=0o600)
-    if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise InputError("others can read the token", where=str(path), hint=f"chmod 600 {path}")
-    return read_token(path)
-
-
-def read_token(path: Path) -> str:
-    """The token in a file. Raises `InputError`."""
-    try:
-        token = path.read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise InputError(f"cannot read the token: {reason}", where=os.fspath(path)) from error
-    if len(token) < _MIN_CHARACTERS or not token.isprintable() or " " in token:
-        raise InputError(
-            f"the token must be one word of at least {_MIN_CHARACTERS} characters",
-            where=os.fspath(path),
-            hint="`argosy serve` makes a good one when the file is not there",
-        )
-    return token
 
 
 def _bearer(request: Request) -> str | None:

@@ -16,13 +16,13 @@ import uvicorn
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.notify import notify
 from argosy.base.paths import data_folder
-from argosy.server.access import take_token
 from argosy.server.app import create_app
 from argosy.server.database import Database, folder_of, open_database, sqlite_url
 from argosy.server.discovery.model import Limits
 from argosy.server.discovery.routes import Discovery
 from argosy.server.discovery.store import SCHEMA as DISCOVERY_SCHEMA
 from argosy.server.metrics import Metrics
+from argosy.server.tokenfile import take_token
 
 _BACKLOG = 512
 _KEEP_ALIVE_S = 65
