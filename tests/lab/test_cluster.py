@@ -30,7 +30,7 @@ from argosy.lab.cluster import (
 from argosy.lab.model import Cluster, DriverName, Firmware, Site
 from argosy.lab.parallel import in_parallel
 from argosy.lab.ready import console_tail
-from argosy.lab.ssh import command, copy_command
+from argosy.lab.ssh import command, copy_command, lenience
 
 RELEASE = ReleaseChoice("4891.0.0", Path("/releases/4891.0.0"))
 
@@ -208,6 +208,13 @@ def test_words_for_a_machine_arrive_as_they_are(site: Site) -> None:
     assert command(site, one, ["a | b"])[-1] == "a | b"
     assert command(site, one)[-1] == "127.0.0.1"
     assert copy_command(site, one, ["/a b"], "127.0.0.1:/c")[-3:] == ["--", "/a b", "127.0.0.1:/c"]
+
+
+def test_sshd_in_machines_forgives_the_host() -> None:
+    assert lenience("10.0.2.2") == {
+        "tmpfiles.extra": b"f+ /etc/ssh/sshd_config.d/10-lab.conf 0644 root root"
+        b" - PerSourcePenaltyExemptList 10.0.2.2,::ffff:10.0.2.2\n"
+    }
 
 
 def test_the_end_of_a_console_is_readable(tmp_path: Path) -> None:

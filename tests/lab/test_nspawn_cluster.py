@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -180,9 +181,19 @@ def test_destroy_after_a_crash_leaves_nothing(user: User, release: Path) -> None
     assert _left(cluster_id, user.folder, namespace) == []
 
 
+def _ssh_greetings(port: int, tries: int) -> int:
+    """How often sshd speaks to somebody who connects again and again, and never logs in."""
+    greetings = 0
+    for _ in range(tries):
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as channel:
+            greetings += channel.recv(8).startswith(b"SSH-2.0")
+    return greetings
+
+
 def test_the_machines_outlive_their_network_and_reboot(user: User, release: Path) -> None:
     user.up("--driver", "nspawn", "-n", "1", "--release", release)
     [machine_id] = user.machine_ids()
+    assert _ssh_greetings(user.status()["machines"][0]["ssh_port"], tries=40) == 40
     boot = user.ssh("core-01", "systemctl show --property=UserspaceTimestampMonotonic --value")
     process.end(process.find_role(user.cluster_id, "network"), grace_s=0)
     user.up()

@@ -121,6 +121,7 @@ class Performer:
             CREDENTIAL: format_metadata(metadata),
             USER_DATA_CREDENTIAL: text.encode(),
             **self._driver.network_units(site, machine),
+            **ssh.lenience(host),
         }
         folder = site.credentials(machine)
         shutil.rmtree(folder, ignore_errors=True)

@@ -15,11 +15,12 @@ from argosy.lab import process
 from argosy.lab.model import Machine, Site
 
 USER = "core"
+# Lines of tmpfiles.d(5), for systemd-tmpfiles(8).
+TMPFILES_CREDENTIAL = "tmpfiles.extra"
 _KEEP_S = 600
 EXIT_NO_CONNECTION = 255
 # How long a connection waits for sshd to speak. QEMU's forwarder accepts at once and knocks on the machine
-# after 0, 3 and 9 s. Many short tries would only fill sshd's queue, and it punishes those that hang up
-# (OpenSSH 9.8, PerSourcePenalties).
+# after 0, 3 and 9 s. Many short tries would only fill sshd's queue.
 _CONNECT_TIMEOUT_S = 15
 
 
@@ -42,6 +43,18 @@ def make_key(site: Site) -> None:
     key.unlink(missing_ok=True)  # ssh-keygen, interrupted between its two files
     comment = f"argosy-{site.cluster.name}"
     run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", key])
+
+
+def lenience(source: str) -> dict[str, bytes]:
+    """The credential that makes sshd in machines forgive `source`, the address from which the host comes.
+
+    sshd shuts out an address that often hangs up or offers wrong keys (PerSourcePenalties, OpenSSH 9.8). Here
+    all of the host's programs share one address. systemd-tmpfiles writes what the credential says at boot.
+    The second form is how sshd sees IPv4 on the socket that systemd opens for both.
+    """
+    file = "/etc/ssh/sshd_config.d/10-lab.conf"
+    line = f"f+ {file} 0644 root root - PerSourcePenaltyExemptList {source},::ffff:{source}\n"
+    return {TMPFILES_CREDENTIAL: line.encode()}
 
 
 def options(site: Site, machine: Machine) -> list[str]:

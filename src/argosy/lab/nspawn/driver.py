@@ -19,6 +19,7 @@ from argosy.lab.model import Credentials, Machine, Site
 from argosy.lab.nspawn import cgroup, command, loop, network
 from argosy.lab.nspawn.launch import Launch
 from argosy.lab.nspawn.supervisor import leaders, press_power_button, role, supervisors
+from argosy.lab.ssh import TMPFILES_CREDENTIAL
 
 _PROGRAMS = ("systemd-nspawn", "unshare", "nsenter", "flock", "mount", "ip")
 _STARTS_WITHIN_S = 60.0
@@ -155,14 +156,16 @@ class NspawnDriver:
 
 def _launch(site: Site, machine: Machine, group: cgroup.Cgroup) -> Launch:
     folder = site.credentials(machine)
-    credentials = folder.iterdir() if folder.is_dir() else ()
+    credentials = {path.name: path for path in folder.iterdir()} if folder.is_dir() else {}
+    tmpfiles = credentials.pop(TMPFILES_CREDENTIAL, None)
     root = _root(site, machine)
     return Launch(
         usr_image=str(_usr_image(site)),
         root=str(root),
         cgroups=tuple(str(path) for path in group.folders),
         veth=command.veth(machine),
-        command=command.nspawn(machine, root, credentials),
+        command=command.nspawn(machine, root, credentials.values()),
+        tmpfiles=tuple(tmpfiles.read_text().splitlines()) if tmpfiles else (),
     )
 
 

@@ -17,12 +17,12 @@ from argosy.base.decode import decode_json
 from argosy.base.errors import ArgosyError, describe
 from argosy.base.run import CommandError, replace_process, run
 from argosy.lab.nspawn import cgroup
+from argosy.lab.ssh import TMPFILES_CREDENTIAL
 
 # nspawn keeps its locks and sockets here. A tmpfs of our own keeps them from the host, where they would stay.
 _NSPAWN_RUNTIME = Path("/run/systemd/nspawn")
 _MAKE_ROOT = "lib/argosy/make-root"
 # podman gives each container a limit of processes, and crun refuses to start one where it cannot be set.
-# tmpfiles.extra is a credential of systemd-tmpfiles(8).
 _NO_PIDS_LIMIT = (
     "f+ /etc/containers/containers.conf.d/50-no-pids-controller.conf 0644 root root - containers.pids_limit=0"
 )
@@ -33,7 +33,7 @@ class Launch:
     """How a machine is started.
 
     `cgroups` are the folders of its control group, the unified one first; `veth` is the bridge's end of its
-    network cable; `command` is the argv of systemd-nspawn.
+    network cable; `command` is the argv of systemd-nspawn, without the credential whose lines are `tmpfiles`.
     """
 
     usr_image: str
@@ -41,6 +41,7 @@ class Launch:
     cgroups: tuple[str, ...]
     veth: str
     command: tuple[str, ...]
+    tmpfiles: tuple[str, ...]
 
 
 def launch(what: Launch) -> NoReturn:
@@ -52,8 +53,8 @@ def launch(what: Launch) -> NoReturn:
     _NSPAWN_RUNTIME.mkdir(parents=True, exist_ok=True)
     run(["mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", _NSPAWN_RUNTIME])
     _make_root(Path(what.usr_image), Path(what.root))
-    limits = [] if "pids" in controllers else [f"--set-credential=tmpfiles.extra:{_NO_PIDS_LIMIT}"]
-    replace_process([*what.command, *limits])
+    tmpfiles = "\n".join([*what.tmpfiles, *([] if "pids" in controllers else [_NO_PIDS_LIMIT])])
+    replace_process([*what.command, f"--set-credential={TMPFILES_CREDENTIAL}:{tmpfiles}"])
 
 
 def _make_root(usr_image: Path, root: Path) -> None:
