@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from argosy.formats.debcontrol import Package
 from argosy.image.inputs import inputs_digest
+from argosy.image.keys import Key
 from argosy.image.manifest import Manifest, load
 from argosy.image.toolbox import Toolbox
 
@@ -22,6 +24,7 @@ bash = "a shell"
 why = "because"
 paths = ["usr/share/doc"]
 """
+KEYS = (Key("a", "1", b"pem", Path("a.key")),)
 PACKAGES = (Package("bash", "1", "amd64", "bash", "1"),)
 
 
@@ -41,11 +44,16 @@ def sources(tmp_path: Path) -> Path:
 
 
 def digest(
-    sources: Path, *, packages: tuple[Package, ...] = PACKAGES, channel: str = "stable", toolbox: str = "t"
+    sources: Path,
+    *,
+    packages: tuple[Package, ...] = PACKAGES,
+    channel: str = "stable",
+    toolbox: str = "t",
+    keys: tuple[Key, ...] = KEYS,
 ) -> str:
     manifest: Manifest = load(sources / "m.toml")
     tools = Toolbox(sources, toolbox)
-    return inputs_digest(manifest, packages, tools, sources / "os", sources / "argosy", channel)
+    return inputs_digest(manifest, packages, tools, sources / "os", sources / "argosy", channel, keys)
 
 
 def test_what_has_effect_changes_the_digest(sources: Path) -> None:
@@ -54,6 +62,10 @@ def test_what_has_effect_changes_the_digest(sources: Path) -> None:
         digest(sources, channel="beta"),
         digest(sources, toolbox="u"),
         digest(sources, packages=()),
+        digest(sources, keys=()),
+        digest(sources, keys=(replace(KEYS[0], private=None),)),
+        digest(sources, keys=(replace(KEYS[0], name="b"),)),
+        digest(sources, keys=(replace(KEYS[0], id="2"),)),
     ]
     seen.append(digest(sources, packages=(Package("bash", "2", "amd64", "bash", "2"),)))
     for path in ("os/usr/bin/x", "argosy/image/a.py", "argosy/node/b.py"):
@@ -76,3 +88,9 @@ def test_what_has_no_effect_does_not(sources: Path) -> None:
     (sources / "m.toml").write_text(BASE.replace("because", "for another reason"))
     (sources / "os/usr/bin/x").touch()
     assert digest(sources) == before
+
+
+def test_a_floor_counts(sources: Path) -> None:
+    before = digest(sources)
+    (sources / "m.toml").write_text(f"{BASE}[update]\nfloor = '4800.0.0'\n")
+    assert digest(sources) != before

@@ -8,6 +8,7 @@ import pytest
 
 from argosy.base.errors import InputError, Location
 from argosy.base.paths import shipped
+from argosy.formats.version import Version, parse_version
 from argosy.image.manifest import load
 
 BASE = """\
@@ -90,6 +91,7 @@ enable = ["a.service"]
         ("[[files]]\npath = '/etc/../x'\nsource = 'x'\n", 2, 9, "below /usr or /etc"),
         ("[[files]]\npath = '/etc/x'\nsource = 'missing'\n", 3, 11, "cannot read the file 'missing'"),
         ("[[files]]\npath = '/etc/x'\nsource = 'my.toml'\nmode = 'rwx'\n", 2, 9, "not a mode"),
+        ("[update]\nfloor = '4892'\n", 2, 1, "'4892' is not a version"),
     ],
 )
 def test_errors_say_where(tmp_path: Path, text: str, line: int, column: int, message: str) -> None:
@@ -98,6 +100,15 @@ def test_errors_say_where(tmp_path: Path, text: str, line: int, column: int, mes
         load(write(tmp_path, BASE, "base.toml"), path)
     assert message in caught.value.message
     assert str(caught.value.where) == f"{path}:{line}:{column}"
+
+
+@pytest.mark.parametrize(("shipped", "own"), [("4800.0.0", "4900.1.0"), ("4900.1.0", "4800.0.0")])
+def test_the_highest_floor_holds(tmp_path: Path, shipped: str, own: str) -> None:
+    base = write(tmp_path, f"{BASE}[update]\nfloor = '{shipped}'\n", "base.toml")
+    more = write(tmp_path, f"[update]\nfloor = '{own}'\n")
+    assert load(base, more).floor == Version(4900, 1)
+    assert load(base, write(tmp_path, "[packages]\n")).floor == parse_version(shipped)
+    assert load(write(tmp_path, BASE)).floor == Version(0)
 
 
 def test_a_manifest_that_is_not_there(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from argosy.base.decode import decode_json, encode_json
 from argosy.base.errors import InputError, Location
+from argosy.formats.payload import KeyName
 from argosy.formats.version import Version, parse_version
 
 FORMAT = 1
@@ -47,7 +48,8 @@ class UsrImage:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """`inputs` is the digest of all that the release was made from, less its version."""
+    """`inputs` is the digest of all that the release was made from, less its version; `keys` are those that
+    sign its update payload (a release of before payloads has none)."""
 
     format: int
     version: str
@@ -56,10 +58,16 @@ class Release:
     usr: UsrImage
     inputs: str
     files: tuple[ReleaseFile, ...]
+    keys: tuple[KeyName, ...] = ()
 
     @property
     def parsed_version(self) -> Version:
         return parse_version(self.version)
+
+    @property
+    def development(self) -> bool:
+        """Whether a development key is among those that sign it."""
+        return any(key.development for key in self.keys)
 
     def file(self, name: str) -> ReleaseFile:
         """The file of this name. Raises `InputError` if the release has none."""

@@ -12,6 +12,7 @@ from argosy.base.decode import encode_json
 from argosy.base.progress import Progress
 from argosy.formats import release as release_format
 from argosy.formats import spdx
+from argosy.formats.payload import BOOT, INITRD, USR, VMLINUZ
 from argosy.formats.release import Release, ReleaseFile, UsrImage
 from argosy.formats.version import Version
 from argosy.image import bootloader, kernel, vendor
@@ -20,10 +21,13 @@ from argosy.image.disk_layout import disk_layout
 from argosy.image.identity import identity_files
 from argosy.image.initrd import build_initrd
 from argosy.image.kernel import Kernel
+from argosy.image.keys import Key, key_files
 from argosy.image.manifest import Manifest, Units
 from argosy.image.offline import with_users_and_units
 from argosy.image.ours import compiled, node_code, os_files
+from argosy.image.pack import Source
 from argosy.image.packages import Base
+from argosy.image.payload import Info, make_payload
 from argosy.image.toolbox import Toolbox
 from argosy.image.tree import File, Folder, Tree, from_tar, total_bytes
 from argosy.image.usr_image import build_usr
@@ -44,6 +48,7 @@ class Inputs:
     package: Path
     version: Version
     channel: str
+    keys: tuple[Key, ...]
     digest: str
 
 
@@ -62,8 +67,10 @@ def assemble(inputs: Inputs, out: Path, work: Path, progress: Progress) -> Relea
     with progress.step("make and seal /usr", total=total_bytes(tree.values())) as step:
         image = out / release_format.USR_IMAGE
         usr = build_usr(tree, inputs.version, inputs.toolbox, image, _folder(work, "usr"), step)
+    boot = bootloader.slot_configuration(usr, inputs.manifest.kernel, inputs.version)
     with progress.step("write the disk"):
-        _disk(inputs, out, usr, initrd, system_kernel, work)
+        _disk(inputs, out, boot, initrd, system_kernel, work)
+    _payload(inputs, out, boot, system_kernel, progress)
     with progress.step("write lists and checksums"):
         return _describe(inputs, out, usr, system_kernel)
 
@@ -81,7 +88,8 @@ def _system_tree(inputs: Inputs, packages: Tree, system_kernel: Kernel, work: Pa
         **MOUNT_POINTS,
         **os_files(inputs.os_folder),
         **code,
-        **identity_files(inputs.version, inputs.channel),
+        **identity_files(inputs.version, inputs.channel, inputs.manifest.floor),
+        **key_files(inputs.keys),
         **_presets(inputs.manifest.units),
     }
     tree = vendor.vendor_tree(packages, inputs.manifest, ours)
@@ -109,16 +117,16 @@ def _initrd(inputs: Inputs, tree: Tree, system_kernel: Kernel, work: Path) -> by
     )
 
 
-def _disk(inputs: Inputs, out: Path, usr: UsrImage, initrd: bytes, system_kernel: Kernel, work: Path) -> None:
+def _disk(inputs: Inputs, out: Path, boot: bytes, initrd: bytes, system_kernel: Kernel, work: Path) -> None:
     table = disk_layout(inputs.version)
     core = table.partition("BIOS-BOOT")
     folder = _folder(work, "disk")
     template = (inputs.os_folder / "grub/grub.cfg").read_text()
     files = {
         "EFI/BOOT/BOOTX64.EFI": bootloader.efi_loader(inputs.toolbox, folder),
-        "coreos/grub/grub.cfg": bootloader.configuration(template, inputs.manifest.kernel),
+        "coreos/grub/grub.cfg": bootloader.configuration(template),
         "coreos/grub/grubenv": bootloader.environment_block(),
-        "coreos/grub/slot-a.cfg": bootloader.slot_configuration(usr),
+        "coreos/grub/slot-a.cfg": boot,
         "coreos/vmlinuz-a": system_kernel.image,
         "coreos/initrd-a": initrd,
     }
@@ -127,6 +135,17 @@ def _disk(inputs: Inputs, out: Path, usr: UsrImage, initrd: bytes, system_kernel
     write_disk(
         image, table, inputs.version, loader, files, out / release_format.USR_IMAGE, inputs.toolbox, folder
     )
+
+
+def _payload(inputs: Inputs, out: Path, boot: bytes, system_kernel: Kernel, progress: Progress) -> None:
+    parts: dict[str, Source] = {
+        VMLINUZ: out / release_format.KERNEL,
+        INITRD: out / release_format.INITRD,
+        BOOT: boot,
+        USR: out / release_format.USR_IMAGE,
+    }
+    info = Info(inputs.version, inputs.channel, system_kernel.release, inputs.manifest.floor)
+    make_payload(parts, info, inputs.keys, out / release_format.PAYLOAD, progress)
 
 
 def _describe(inputs: Inputs, out: Path, usr: UsrImage, system_kernel: Kernel) -> Release:
@@ -155,6 +174,7 @@ def _describe(inputs: Inputs, out: Path, usr: UsrImage, system_kernel: Kernel) -
         usr=usr,
         inputs=inputs.digest,
         files=files,
+        keys=tuple(key.label for key in inputs.keys if key.private),
     )
     (out / release_format.CHECKSUMS).write_bytes(release_format.checksums(files))
     (out / release_format.RELEASE_JSON).write_bytes(release_format.encode(release))

@@ -21,32 +21,37 @@ from argosy.base.files import LockedError, locked, replace_file, replace_folder
 from argosy.base.progress import Progress
 from argosy.base.run import CommandError
 from argosy.formats import release as release_format
+from argosy.formats.payload import PayloadError
 from argosy.formats.release import CHANNELS, RELEASE_JSON, Release
 from argosy.formats.version import Version, parse_version, version_of_day
 from argosy.image.assemble import Inputs, assemble, digests
 from argosy.image.choose import choose_version
 from argosy.image.inputs import inputs_digest
+from argosy.image.keys import Key, ensure_keys, keys_folder, trusted_keys
 from argosy.image.manifest import load
 from argosy.image.packages import ensure_base
+from argosy.image.payload import check_payload
 from argosy.image.toolbox import ensure_toolbox
 
 DEFAULT_CHANNEL = "stable"
 
 _WORK = "work."
 _NEEDED_CACHE_BYTES = 2500 << 20
-_NEEDED_RELEASE_BYTES = 1200 << 20
+_NEEDED_RELEASE_BYTES = 1500 << 20
 _FULL_BYTES = 16 << 20
 _LOCK_POLL_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is wanted. Default version: the day's; default folder: the version's in `releases_folder()`."""
+    """What is wanted. Default version: the day's; default folder: the version's in `releases_folder()`; keys
+    come from `keys_folder()` unless another folder is given."""
 
     version: Version | None = None
     channel: str = DEFAULT_CHANNEL
     out: Path | None = None
     manifest: Path | None = None
+    keys: Path | None = None
     refresh: bool = False
 
 
@@ -61,11 +66,12 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """The files that a new build of the same inputs makes otherwise, and those that `release.json` does not
-    describe."""
+    """The files that a new build of the same inputs makes otherwise, those that `release.json` does not
+    describe, and why machines would refuse the payload ("" if they would not)."""
 
     not_reproduced: tuple[str, ...]
     altered: tuple[str, ...]
+    refused: str
 
 
 def releases_folder() -> Path:
@@ -134,31 +140,43 @@ def _packed_bytes(folder: Path, work: Path, cache: Path, progress: Progress) -> 
     return packed.stat().st_size
 
 
-def verify_release(folder: Path, manifest: Path | None, progress: Progress) -> Verified:
+def verify_release(
+    folder: Path, manifest: Path | None, progress: Progress, *, keys: Path | None = None
+) -> Verified:
     """Make the release in `folder` again, elsewhere, and compare file by file.
 
     Raises `ArgosyError` if what it was made from is no longer what is here: then nothing can be said.
     """
     release = read_release(folder)
     cache = paths.cache_folder()
-    request = Request(version=release.parsed_version, channel=release.channel, out=folder, manifest=manifest)
+    request = Request(release.parsed_version, release.channel, folder, manifest, keys)
     with _alone(cache, progress), _work_folder(cache) as work, _plain_disk_full(cache):
         inputs = _inputs(request, cache, progress, date.min)
         if inputs.digest != release.inputs:
             raise ArgosyError(
-                f"release {release.version} was made from other packages, sources or settings",
-                hint="verify it with the checkout, the manifest and the cache that it was built with",
+                f"release {release.version} was made from other packages, sources, keys or settings",
+                hint="verify it with the checkout, manifest, keys and cache that it was built with",
             )
         out = work / "out"
         out.mkdir()
         again = assemble(inputs, out, work, progress)
         with progress.step("compare"):
             present = digests(folder, (file.name for file in release.files))
+    refused = _payload_refused(folder / release_format.PAYLOAD, inputs.keys, progress)
     rebuilt = {file.name: file for file in again.files}
     return Verified(
         not_reproduced=tuple(file.name for file in release.files if rebuilt.get(file.name) != file),
         altered=tuple(now.name for now, then in zip(present, release.files, strict=True) if now != then),
+        refused=refused,
     )
+
+
+def _payload_refused(payload: Path, keys: tuple[Key, ...], progress: Progress) -> str:
+    try:
+        check_payload(payload, trusted_keys(keys), progress)
+    except PayloadError as error:
+        return str(error)
+    return ""
 
 
 def _inputs(request: Request, cache: Path, progress: Progress, today: date) -> Inputs:
@@ -166,7 +184,8 @@ def _inputs(request: Request, cache: Path, progress: Progress, today: date) -> I
     manifest = load(os_folder / "manifest.toml", *([request.manifest] if request.manifest else []))
     toolbox = ensure_toolbox(manifest, cache, progress, refresh=request.refresh)
     base = ensure_base(manifest, cache, progress, refresh=request.refresh)
-    digest = inputs_digest(manifest, base.packages, toolbox, os_folder, package, request.channel)
+    keys = ensure_keys(request.keys or keys_folder())
+    digest = inputs_digest(manifest, base.packages, toolbox, os_folder, package, request.channel, keys)
     choice = (
         choose_version(_existing(request.out), digest, wanted=request.version, today=version_of_day(today))
         if today != date.min
@@ -174,7 +193,7 @@ def _inputs(request: Request, cache: Path, progress: Progress, today: date) -> I
     )
     version = choice.version if choice else request.version
     assert version is not None
-    return Inputs(manifest, base, toolbox, os_folder, package, version, request.channel, digest)
+    return Inputs(manifest, base, toolbox, os_folder, package, version, request.channel, keys, digest)
 
 
 def _existing(out: Path | None) -> dict[Version, str]:

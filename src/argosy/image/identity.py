@@ -24,7 +24,7 @@ def derived_salt(version: Version) -> str:
     return hashlib.sha256(f"verity salt {version}".encode()).hexdigest()
 
 
-def identity_files(version: Version, channel: str) -> Tree:
+def identity_files(version: Version, channel: str, floor: Version) -> Tree:
     """os-release(5), and CoreOS's two files about the release and its updates."""
     files = {
         "usr/lib/os-release": _os_release(version, channel),
@@ -34,6 +34,7 @@ def identity_files(version: Version, channel: str) -> Tree:
                 ("COREOS_RELEASE_VERSION", version),
                 ("COREOS_RELEASE_BOARD", BOARD),
                 ("COREOS_RELEASE_APPID", APPLICATION_ID),
+                ("COREOS_RELEASE_FLOOR", floor),
             )
         ),
         "usr/share/coreos/update.conf": f"GROUP={channel}\nSERVER=\n",

@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 
 from argosy.formats.debcontrol import Package
+from argosy.image.keys import Key
 from argosy.image.manifest import Manifest
+from argosy.image.pack import PACKER
 from argosy.image.toolbox import Toolbox
 
 _SOURCES = ("__init__.py", "base", "formats", "node", "image")
@@ -24,11 +26,14 @@ def inputs_digest(
     os_folder: Path,
     package: Path,
     channel: str,
+    keys: tuple[Key, ...],
 ) -> str:
     """The digest in hexadecimal. `package` is the folder of the Python package `argosy`."""
     sources = [path for part in _SOURCES for path in _python_files(package / part)]
     value: dict[str, Any] = {
         "channel": channel,
+        "keys": [[key.name, key.id, key.private is not None] for key in keys],
+        "packer": PACKER,
         "toolbox": toolbox.identity,
         "packages": [[each.name, each.version, each.architecture] for each in packages],
         "manifest": _manifest(manifest),
@@ -50,6 +55,7 @@ def _manifest(manifest: Manifest) -> dict[str, Any]:
         "kernel": msgspec.to_builtins(manifest.kernel),
         "trims": [[list(trim.paths), list(trim.keep)] for trim in manifest.trims],
         "units": msgspec.to_builtins(manifest.units),
+        "floor": str(manifest.floor),
         "files": [{**asdict(file), "data": hashlib.sha256(file.data).hexdigest()} for file in manifest.files],
     }
 

@@ -18,6 +18,7 @@ from argosy.base import ed25519, paths
 from argosy.base.errors import InputError
 from argosy.base.files import locked, replace_file, sync_folder
 from argosy.formats.payload import DEVELOPMENT, KeyName
+from argosy.image.tree import File, Tree
 
 FOLDER_VARIABLE = "ARGOSY_KEYS"
 DEFAULT_NAME = "release"
@@ -25,6 +26,7 @@ DEFAULT_NAME = "release"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}")
 _PRIVATE, _PUBLIC = ".key", ".pem"
 _RETIRED = "retired"
+_IN_IMAGE = "usr/share/argosy/keys"
 _MOST_TRUSTED = 2
 _OTHERS = 0o077
 
@@ -42,6 +44,11 @@ class Key:
     def label(self) -> KeyName:
         """The key as a payload names it."""
         return KeyName(self.id, self.name)
+
+
+def key_files(keys: Iterable[Key]) -> Tree:
+    """What an image trusts: the public keys, where its update engine looks for them."""
+    return {f"{_IN_IMAGE}/{key.name}{_PUBLIC}": File(key.public) for key in keys}
 
 
 def keys_folder() -> Path:

@@ -12,6 +12,7 @@ import msgspec
 
 from argosy.base.decode import convert
 from argosy.base.errors import InputError, Location
+from argosy.formats.version import Version, parse_version
 
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?")
 _MODE = re.compile(r"0?[0-7]{3,4}")
@@ -56,6 +57,12 @@ class Kernel(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     initrd_modules: tuple[str, ...] = ()
 
 
+class Update(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a release asks of updates: a machine that runs it never goes back below `floor`, a version."""
+
+    floor: str = ""
+
+
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     packages: dict[str, str] = {}
     debian: Debian = Debian()
@@ -63,6 +70,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     trim: tuple[Trim, ...] = ()
     files: tuple[ExtraFile, ...] = ()
     units: Units = Units()
+    update: Update = Update()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,10 @@ class AddedFile:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """All that was decided about an image. `packages` maps names to reasons, `places` to where they stand."""
+    """All that was decided about an image. `packages` maps names to reasons, `places` to where they stand.
+
+    A machine that runs it never goes back below the version `floor`.
+    """
 
     suite: str
     mirrors: tuple[str, ...]
@@ -85,6 +96,7 @@ class Manifest:
     trims: tuple[Trim, ...]
     files: tuple[AddedFile, ...]
     units: Units
+    floor: Version
     places: dict[str, Location]
 
     @property
@@ -96,7 +108,8 @@ class Manifest:
 def load(path: Path, *extensions: Path) -> Manifest:
     """Read a manifest and those that extend it, in order.
 
-    Lists and packages are added to; a suite, a kernel package or mirrors replace what was there.
+    Lists and packages are added to; a suite, a kernel package or mirrors replace what was there; the highest
+    floor holds.
     Raises `InputError` with file, line and column for what is not valid.
     """
     manifest = _manifest(path)
@@ -123,6 +136,7 @@ def _extended(base: Manifest, more: Manifest) -> Manifest:
         trims=base.trims + more.trims,
         files=base.files + more.files,
         units=Units(base.units.enable + more.units.enable, base.units.disable + more.units.disable),
+        floor=max(base.floor, more.floor),
         places={**base.places, **more.places},
     )
 
@@ -141,6 +155,7 @@ def _manifest(path: Path) -> Manifest:
         trims=document.trim,
         files=tuple(_added(file, path, text) for file in document.files),
         units=document.units,
+        floor=_floor(document.update.floor, text, str(path)),
         places={name: _find(text, str(path), name) for name in (*document.packages, document.kernel.package)},
     )
 
@@ -182,6 +197,13 @@ def _find(text: str, source: str, word: str) -> Location:
         if match:
             return Location(source, number, match.start() + 1)
     return Location(source)
+
+
+def _floor(value: str, text: str, source: str) -> Version:
+    try:
+        return parse_version(value) if value else Version(0)
+    except InputError as error:
+        raise InputError(error.message, where=_find(text, source, "floor"), hint=error.hint) from error
 
 
 def _added(file: ExtraFile, manifest: Path, text: str) -> AddedFile:

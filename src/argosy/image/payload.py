@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,8 +145,8 @@ def check_payload(path: Path, trusted: Mapping[str, bytes], progress: Progress) 
     `trusted` maps key ids to public keys in PEM, as `trusted_keys` does.
     Raises `PayloadError`.
     """
-    size = path.stat().st_size
     with _opened(path) as file, progress.step("check the update payload") as step:
+        size = os.fstat(file.fileno()).st_size
         header = decode_header(file.read(HEADER_BYTES))
         signed = encode_header(header) + file.read(header.manifest_bytes)
         if size < header.data_at:
