@@ -1,7 +1,8 @@
 """The one place that starts processes.
 
 `run` waits for a command and returns what it printed; `stream` hands over its output line by line while it
-runs; `start_detached` starts a process that outlives us; `replace_process` becomes another program.
+runs, `converse` does so beside other work; `start_detached` starts a process that outlives us;
+`replace_process` becomes another program.
 Nothing here goes through a shell, and no secret belongs on a command line: use `stdin` or a file.
 """
 
@@ -14,7 +15,7 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -25,6 +26,7 @@ Argument = str | os.PathLike[str]
 
 _TAIL_LINES = 12
 _GRACE_S = 5.0
+_LINE_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +184,48 @@ def start_connected(argv: Sequence[Argument]) -> socket.socket:
     # Nobody waits for it; without this the object's destructor would warn.
     process.returncode = 0
     return ours
+
+
+async def converse(
+    argv: Sequence[Argument],
+    on_line: Callable[[str], None],
+    *,
+    stdin: bytes,
+    env: Mapping[str, str] | None = None,
+    timeout_s: float | None = None,
+) -> int:
+    """Start a process, give it `stdin`, call `on_line` for each line it prints, and return its exit code.
+
+    What it prints as errors goes where ours go. It ends when the caller is cancelled, or after `timeout_s`.
+    Raises `CommandError` if it cannot start or takes too long.
+    """
+    import asyncio  # most programs that start processes do without
+
+    words = _words(argv)
+    pipe = asyncio.subprocess.PIPE
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words, stdin=pipe, stdout=pipe, env=_environment(env), limit=_LINE_BYTES
+        )
+    except OSError as error:
+        raise _cannot_start(words, error) from error
+    assert process.stdin is not None and process.stdout is not None
+    try:
+        async with asyncio.timeout(timeout_s):
+            with suppress(ConnectionError):
+                process.stdin.write(stdin)
+                await process.stdin.drain()
+                process.stdin.close()
+            while line := await process.stdout.readline():
+                on_line(line.decode(errors="replace").rstrip("\n"))
+            return await process.wait()
+    except TimeoutError as error:
+        raise CommandError(f"`{shlex.join(words)}` took longer than {timeout_s:g} s") from error
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await asyncio.shield(process.wait())
 
 
 def replace_process(argv: Sequence[Argument], *, env: Mapping[str, str] | None = None) -> NoReturn:

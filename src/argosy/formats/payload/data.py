@@ -11,7 +11,7 @@ from argosy.formats.payload.model import NONE, ZSTD_WINDOW_BYTES, Code, Operatio
 _PIECE_BYTES = 256 << 10
 
 
-def unpack(part: Part, operation: Operation, data: bytes) -> Iterator[bytes]:
+def unpack(part: Part, operation: Operation, data: bytes | bytearray) -> Iterator[bytes]:
     """The result of an operation of `part`, in pieces; `data` are all its `data_bytes`.
 
     At most zstd's window and a piece are in memory beside `data`. The data's hash is checked before the first
@@ -21,7 +21,8 @@ def unpack(part: Part, operation: Operation, data: bytes) -> Iterator[bytes]:
     if len(data) != operation.data_bytes or hashlib.sha256(data).hexdigest() != operation.data_sha256:
         raise PayloadError(Code.DATA_HASH, f"the data of {_place(part, operation)} are damaged")
     if operation.compression == NONE:
-        yield data
+        for at in range(0, len(data), _PIECE_BYTES):
+            yield bytes(data[at : at + _PIECE_BYTES])
         return
     made = 0
     for piece in _decompressed(part, operation, data):
@@ -49,7 +50,7 @@ def check_part(part: Part, sha256: str) -> None:
         raise PayloadError(Code.PART_HASH, f"{part.name} is not what it should be")
 
 
-def _decompressed(part: Part, operation: Operation, data: bytes) -> Iterator[bytes]:
+def _decompressed(part: Part, operation: Operation, data: bytes | bytearray) -> Iterator[bytes]:
     import zstandard  # a second of a slow machine's time, which only an update needs
 
     unpacker = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)

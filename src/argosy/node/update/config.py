@@ -1,0 +1,182 @@
+"""Settings of the update engine: three files of KEY=VALUE lines, the first that has a key decides it.
+
+/etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
+release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD and the proxies are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from argosy.base.errors import InputError, Location
+from argosy.formats.version import Version, parse_version
+
+MACHINE_FILE = Path("/etc/coreos/update.conf")
+FILES = (MACHINE_FILE, Path("/usr/share/coreos/update.conf"), Path("/usr/share/coreos/release"))
+
+REBOOT_STRATEGIES = ("best-effort", "etcd-lock", "reboot", "off")
+REBOOT_METHODS = ("reboot", "kexec")
+
+_PROXIES = {"HTTP_PROXY": "http", "HTTPS_PROXY": "https", "NO_PROXY": "no"}
+_LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*=(.*)")
+_TRUE, _FALSE = ("true", "yes", "1", "on"), ("false", "no", "0", "off", "")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the files say. `server` is empty where no update service is set; `hold` is the reason, or empty.
+
+    `pin` is the only version that may be installed. `floor` is the oldest. `proxies` maps `http`, `https` and
+    `no` as urllib does; a key of update.conf goes before the environment.
+    """
+
+    group: str = "stable"
+    server: str = ""
+    reboot_strategy: str = "best-effort"
+    reboot_method: str = "reboot"
+    pin: Version | None = None
+    hold: str = ""
+    floor: Version = field(default_factory=lambda: Version(0))
+    version: str = "0.0.0"
+    board: str = ""
+    application: str = ""
+    proxies: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Value:
+    text: str
+    where: Location
+
+
+def read_settings(files: Sequence[Path] = FILES, environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the files (each may be missing) and the environment's proxies. Raises `InputError`."""
+    values: dict[str, _Value] = {}
+    floors = []
+    for path in files:
+        found = _read(path)
+        floors += [found[key] for key in ("FLOOR", "COREOS_RELEASE_FLOOR") if key in found]
+        values = found | values
+    return _settings(values, floors, environment or {})
+
+
+def _read(path: Path) -> dict[str, _Value]:
+    try:
+        text = path.read_text()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"cannot be read: {error}", where=Location(str(path))) from error
+    values = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if match := _LINE.fullmatch(line):
+            values[match[1]] = _Value(_unquoted(match[2].strip()), Location(str(path), number))
+    return values
+
+
+def _unquoted(text: str) -> str:
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
+def _settings(
+    values: Mapping[str, _Value], floors: Sequence[_Value], environment: Mapping[str, str]
+) -> Settings:
+    def text(key: str, default: str = "") -> str:
+        return values[key].text if key in values and values[key].text else default
+
+    return Settings(
+        group=text("GROUP", "stable"),
+        server=_server(values.get("SERVER")),
+        reboot_strategy=_choice(values.get("REBOOT_STRATEGY"), REBOOT_STRATEGIES),
+        reboot_method=_choice(values.get("REBOOT_METHOD"), REBOOT_METHODS),
+        pin=_version(values["PIN"]) if text("PIN") else None,
+        hold=_hold(values.get("HOLD")),
+        floor=max((_version(value) for value in floors if value.text), default=Version(0)),
+        version=text("COREOS_RELEASE_VERSION", "0.0.0"),
+        board=text("COREOS_RELEASE_BOARD"),
+        application=text("COREOS_RELEASE_APPID"),
+        proxies=_proxies(values, environment),
+    )
+
+
+def _server(value: _Value | None) -> str:
+    """The update service's address. CoreOS's users wrote `disabled` to switch updates off."""
+    if value is None or value.text in ("", "disabled"):
+        return ""
+    if not is_http_url(value.text):
+        raise InputError(
+            f"SERVER: `{value.text}` is not an address",
+            where=value.where,
+            hint="write http://HOST:PORT/v1/update/ or https://..., or nothing to have no updates",
+        )
+    return value.text
+
+
+def is_http_url(text: str) -> bool:
+    """Whether `text` is an http or https address with a host, without user or fragment."""
+    try:
+        parts = urlsplit(text)
+        return (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and (parts.port or 1) > 0
+            and "@" not in parts.netloc
+            and not parts.fragment
+            and text.isascii()
+            and text.isprintable()
+            and " " not in text
+        )
+    except ValueError:
+        return False
+
+
+def _choice(value: _Value | None, choices: Sequence[str]) -> str:
+    if value is None or not value.text:
+        return choices[0]
+    if value.text not in choices:
+        raise InputError(f"`{value.text}` is none of {', '.join(choices)}", where=value.where)
+    return value.text
+
+
+def _version(value: _Value) -> Version:
+    try:
+        return parse_version(value.text)
+    except InputError as error:
+        raise InputError(error.message, where=value.where, hint=error.hint) from error
+
+
+def _hold(value: _Value | None) -> str:
+    """HOLD=yes, or HOLD= and the reason in words."""
+    if value is None or value.text.lower() in _FALSE:
+        return ""
+    return "no reason given" if value.text.lower() in _TRUE else value.text
+
+
+def _proxies(values: Mapping[str, _Value], environment: Mapping[str, str]) -> dict[str, str]:
+    proxies = {}
+    for key, scheme in _PROXIES.items():
+        value = values.get(key) or values.get(key.lower())
+        text = value.text if value else environment.get(key.lower()) or environment.get(key) or ""
+        if not text:
+            continue
+        if scheme != "no":
+            text = text if "://" in text else f"http://{text}"
+            _check_proxy(text, value.where if value else Location(key))
+        proxies[scheme] = text
+    return proxies
+
+
+def _check_proxy(text: str, where: Location) -> None:
+    """A proxy may hold a user and a password; they are not shown."""
+    try:
+        parts = urlsplit(text)
+        sound = parts.scheme == "http" and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        sound = False
+    if not sound:
+        raise InputError("this is not a proxy", where=where, hint="write http://HOST:PORT")
