@@ -13,13 +13,14 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from argosy.base.decode import convert, decode_json, encode_json
+from argosy.base.decode import decode_json, encode_json
 from argosy.base.errors import ArgosyError, InputError
 from argosy.formats import updateapi as api
-from argosy.formats.payload import APPLICATION_ID, PayloadError
+from argosy.formats.payload import PayloadError
 from argosy.server.access import Access
 from argosy.server.room import exact_route
 from argosy.server.update.model import ConflictError, FullError, NotFoundError
+from argosy.server.update.query import EVENTS, app_of, count_of, machine_of, machines_of
 from argosy.server.update.service import UpdateService
 
 log = logging.getLogger(__name__)
@@ -27,9 +28,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 Call = Callable[[Request], Awaitable[Any]]
 
-MACHINES_A_PAGE = 1000
-EVENTS = 100
-
+_MACHINES_A_PAGE = 1000
 _MAX_BODY_BYTES = 64 << 10
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _READ = frozenset({"GET"})
@@ -118,14 +117,14 @@ class RestApi:
         return self._service.applications()
 
     async def _overview(self, request: Request) -> api.Overview:
-        return await self._service.overview(_app(request))
+        return await self._service.overview(app_of(request))
 
     async def _packages(self, request: Request) -> tuple[api.Package, ...]:
-        return self._service.packages(_app(request))
+        return self._service.packages(app_of(request))
 
     async def _package(self, request: Request) -> api.Package:
         wanted = request.path_params["sha256"]
-        for package in self._service.packages(_app(request)):
+        for package in self._service.packages(app_of(request)):
             if package.sha256 == wanted:
                 return package
         raise NotFoundError(f"there is no package {wanted}")
@@ -138,26 +137,26 @@ class RestApi:
         name = request.query_params.get("name", "update.gz")
         arch = request.query_params.get("arch", "")
         return await self._service.upload_stock(
-            request.stream(), app=_app(request), version=version, name=name, arch=arch
+            request.stream(), app=app_of(request), version=version, name=name, arch=arch
         )
 
     async def _channels(self, request: Request) -> tuple[api.Channel, ...]:
-        return self._service.channels(_app(request))
+        return self._service.channels(app_of(request))
 
     async def _channel(self, request: Request) -> api.Channel:
-        return self._service.channel(_name(request), _app(request))
+        return self._service.channel(_name(request), app_of(request))
 
     async def _make_channel(self, request: Request) -> api.Channel:
         change = await _body(request, api.ChannelChange)
-        return await self._service.change_channel(_new_name(request), change, _app(request))
+        return await self._service.change_channel(_new_name(request), change, app_of(request))
 
     async def _change_channel(self, request: Request) -> api.Channel:
-        self._service.channel(_name(request), _app(request))
+        self._service.channel(_name(request), app_of(request))
         return await self._make_channel(request)
 
     async def _release(self, request: Request) -> api.Channel:
         release = await _body(request, api.Release)
-        name, app = _name(request), _app(request)
+        name, app = _name(request), app_of(request)
         if release.sha256 and not release.promote:
             return await self._service.publish(name, release.sha256, app)
         if release.promote and not release.sha256:
@@ -166,51 +165,39 @@ class RestApi:
 
     async def _rollback(self, request: Request) -> api.Channel:
         rollback = await _body(request, api.Rollback)
-        return await self._service.rollback(_name(request), rollback.version, _app(request))
+        return await self._service.rollback(_name(request), rollback.version, app_of(request))
 
     async def _groups(self, request: Request) -> tuple[api.Group, ...]:
-        return await self._service.groups(_app(request))
+        return await self._service.groups(app_of(request))
 
     async def _group(self, request: Request) -> api.Group:
-        return await self._service.group(_name(request), _app(request))
+        return await self._service.group(_name(request), app_of(request))
 
     async def _make_group(self, request: Request) -> api.Group:
         change = await _body(request, api.GroupChange)
-        return await self._service.change_group(_new_name(request), change, _app(request))
+        return await self._service.change_group(_new_name(request), change, app_of(request))
 
     async def _change_group(self, request: Request) -> api.Group:
-        await self._service.group(_name(request), _app(request))
+        await self._service.group(_name(request), app_of(request))
         return await self._make_group(request)
 
     async def _machines(self, request: Request) -> api.Machines:
-        query = request.query_params
-        state = query.get("state")
-        limit = _count(request, "limit", MACHINES_A_PAGE)
-        machines = await self._service.machines(
-            _app(request),
-            group=query.get("group"),
-            state=convert(state, api.State, source="state") if state else None,
-            after=query.get("after", ""),
-            limit=limit,
-        )
-        return api.Machines(machines, machines[-1].id if len(machines) == limit else None)
+        return await machines_of(self._service, request, count_of(request, "limit", _MACHINES_A_PAGE))
 
     async def _machine(self, request: Request) -> api.MachineDetail:
-        machine = await self._service.machine(request.path_params["machine"], _app(request))
-        events = await self._service.events(_app(request), machine=machine.id, limit=EVENTS)
-        return api.MachineDetail(machine, events)
+        return await machine_of(self._service, request)
 
     async def _change_machine(self, request: Request) -> api.Machine:
         change = await _body(request, api.MachineChange)
-        machine = await self._service.machine(request.path_params["machine"], _app(request))
+        machine = await self._service.machine(request.path_params["machine"], app_of(request))
         if not isinstance(change.alias, str):
             return machine
-        return await self._service.name_machine(machine.id, change.alias, _app(request))
+        return await self._service.name_machine(machine.id, change.alias, app_of(request))
 
     async def _events(self, request: Request) -> tuple[api.Event, ...]:
         machine = request.query_params.get("machine")
-        limit = _count(request, "limit", EVENTS)
-        return await self._service.events(_app(request), machine=machine, limit=limit)
+        limit = count_of(request, "limit", EVENTS)
+        return await self._service.events(app_of(request), machine=machine, limit=limit)
 
 
 def _failed(request: Request, error: ArgosyError) -> Response:
@@ -242,10 +229,6 @@ async def _body(request: Request, kind: type[T]) -> T:
     return decode_json(bytes(body) or b"{}", kind, source="the request")
 
 
-def _app(request: Request) -> str:
-    return request.query_params.get("app", APPLICATION_ID)
-
-
 def _name(request: Request) -> str:
     name: str = request.path_params["name"]
     return name
@@ -258,14 +241,6 @@ def _new_name(request: Request) -> str:
             f"{name!r} cannot be a name", hint="up to 64 letters, digits, dots, hyphens and underscores"
         )
     return name
-
-
-def _count(request: Request, name: str, most: int) -> int:
-    """A number from 1 to `most`, which is the default."""
-    text = request.query_params.get(name, str(most))
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
-        raise InputError(f"`{name}` must be a number from 1 to {most}")
-    return int(text)
 
 
 def _content_length(request: Request) -> int | None:
