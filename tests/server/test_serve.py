@@ -40,7 +40,12 @@ def test_health_metrics_and_home(server: Server) -> None:
     assert "argosy_discovery_tokens 1.0" in lines
     assert "argosy_discovery_members 1.0" in lines
     assert "argosy_discovery_waits 0.0" in lines
-    assert "/new?size=3" in httpx.get(server.address).text
+    assert httpx.get(f"{server.address}/healthz").text == "OK"
+    home = httpx.get(server.address)
+    assert "/new?size=3" in home.text
+    assert "/updates" in home.text
+    browser = httpx.get(server.address, headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (browser.status_code, browser.headers["location"]) == (303, "/updates")
 
 
 def test_a_new_url_is_at_the_address_that_was_asked(server: Server) -> None:

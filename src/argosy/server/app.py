@@ -11,7 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from argosy.server.database import Database
@@ -23,17 +23,22 @@ log = logging.getLogger(__name__)
 _HOME = """\
 Argosy server
 
-GET /new?size=3     a fresh discovery URL for an etcd cluster of three members
-GET /health         whether the server works
-GET /metrics        numbers for Prometheus
+GET /updates         channels, groups, machines and their updates: a page for browsers
+GET /api/v1/overview the same as JSON
+POST /v1/update/     where machines ask for updates (Omaha)
+GET /new?size=3      a fresh discovery URL for an etcd cluster of three members
+GET /healthz         whether the server works
+GET /metrics         numbers for Prometheus
 """
 
 
 def create_app(database: Database, rooms: Sequence[Room], metrics: Metrics) -> Starlette:
     """The application. Rooms come first to last: the first route that fits answers."""
 
-    async def home(_request: Request) -> Response:
-        return PlainTextResponse(_HOME)
+    async def home(request: Request) -> Response:
+        if "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse("/updates", 303, {"Vary": "Accept"})
+        return PlainTextResponse(_HOME, headers={"Vary": "Accept"})
 
     async def robots(_request: Request) -> Response:
         return PlainTextResponse("User-agent: *\nDisallow: /\n")
@@ -52,6 +57,7 @@ def create_app(database: Database, rooms: Sequence[Room], metrics: Metrics) -> S
             Route("/", home),
             Route("/robots.txt", robots),
             Route("/health", health),
+            Route("/healthz", health),
             Route("/metrics", numbers),
             *(route for room in rooms for route in room.routes()),
         ],
