@@ -290,7 +290,7 @@ def parse_window(text: str) -> Window:
 
 def show_window(window: Window) -> str:
     """The text that `parse_window` takes."""
-    clock = f"{window.start}-{window.end}"
+    clock = f"{window.start}-{'24:00' if window.end == '00:00' else window.end}"
     return clock if window.days == DAYS else f"{','.join(window.days)} {clock}"
 
 

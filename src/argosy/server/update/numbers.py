@@ -42,7 +42,7 @@ class Numbers:
             self._machines.labels(_OTHER, _OTHER, _OTHER, _OTHER).set(rest)
         self._stopped.clear()
         self._packages.clear()
-        for app in self._service.applications():
-            self._packages.labels(app).set(len(self._service.packages(app)))
-            for group in await self._service.groups(app):
-                self._stopped.labels(app, group.name).set(len(group.stopped))
+        for known in self._service.applications():
+            self._packages.labels(known).set(len(self._service.packages(known)))
+            for its in await self._service.groups(known):
+                self._stopped.labels(known, its.name).set(len(its.stopped))
