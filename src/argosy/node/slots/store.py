@@ -29,13 +29,14 @@ from argosy.formats.gpt import (
 from argosy.formats.slotcfg import SLOT_ARGUMENT
 from argosy.node.disk.device import disk_of_root
 from argosy.node.disk.table import read_table, write_table
-from argosy.node.disk.writes import copy_writes
+from argosy.node.disk.writes import Write, copy_writes
 from argosy.node.slots import machine
 from argosy.node.slots.esp import read_environment, write_environment
 from argosy.node.slots.model import (
     Failure,
     NoSlotsError,
     Plan,
+    Records,
     SlotBits,
     SlotsState,
     StandbyTarget,
@@ -62,12 +63,38 @@ class Places:
     running: str
 
 
-class Slots:
-    """The slots at `places`. `clock` gives seconds since 1970."""
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is to be written, in this order; None or nothing where it stays as it is."""
 
-    def __init__(self, places: Places, *, clock: Callable[[], float] = time.time) -> None:
+    records: Records | None
+    table: tuple[Write, ...]
+    environment: BootEnvironment | None
+
+
+def perform(places: Places, changes: Changes) -> None:
+    """Write, each durable before the next begins."""
+    if changes.records is not None:
+        write_records(places.records, changes.records)
+    if changes.table:
+        write_table(places.disk, changes.table)
+    if changes.environment is not None:
+        write_environment(places.esp, changes.environment)
+
+
+class Slots:
+    """The slots at `places`. `clock` gives seconds since 1970; `perform` is what writes."""
+
+    def __init__(
+        self,
+        places: Places,
+        *,
+        clock: Callable[[], float] = time.time,
+        perform: Callable[[Places, Changes], None] = perform,
+    ) -> None:
         self.places = places
         self._clock = clock
+        self._perform = perform
 
     def observe(self) -> SlotsState:
         """Read both slots' bits, the boot loader's environment and the records. Raises `ArgosyError`."""
@@ -116,7 +143,7 @@ class Slots:
             state = self.observe()
             choice = choose(state.environment or machine.project(state.bits))
             if choice.environment != state.environment:
-                write_environment(self.places.esp, choice.environment)
+                self._perform(self.places, Changes(None, (), choice.environment))
         return choice
 
     def failures(self) -> tuple[Failure, ...]:
@@ -166,14 +193,17 @@ class Slots:
             plan = decide(state)
             for note in plan.notes:
                 log.info("%s", note)
-            if plan.records != state.records:
-                write_records(self.places.records, plan.records)
+            table = grown(_with_bits(decoded.table, plan.bits), sectors)
             damaged = bool(decoded.primary_problem or decoded.backup_problem)
-            if plan.bits != state.bits or (repair and damaged):
-                table = grown(_with_bits(decoded.table, plan.bits), sectors)
-                write_table(self.places.disk, copy_writes(table, decoded))
-            if plan.environment != state.environment:
-                write_environment(self.places.esp, plan.environment)
+            rewrite = plan.bits != state.bits or (repair and damaged)
+            self._perform(
+                self.places,
+                Changes(
+                    records=plan.records if plan.records != state.records else None,
+                    table=copy_writes(table, decoded) if rewrite else (),
+                    environment=plan.environment if plan.environment != state.environment else None,
+                ),
+            )
         return plan.notes
 
 
