@@ -14,17 +14,18 @@ from argosy.base.files import replace_file
 from argosy.base.progress import Progress
 from argosy.cli.progress import terminal_progress
 from argosy.image.build import Request, ensure_release
-from bench import boot, daemons, sizes
+from bench import apply, boot, daemons, sizes
 
 _RESULTS = Path(__file__).parent / "results"
 _EPILOG = """\
 examples:
   python -m bench                     all of it, about 25 minutes
   python -m bench boot --runs 5       CPU seconds from power-on to healthy, against a plain Debian root
+  python -m bench apply --runs 5      CPU and memory of a full update, against the least possible
   python -m bench sizes               /usr, packed release, initrd
   python -m bench daemons             memory and CPU of our daemons after ten idle minutes (needs root)
 """
-_PARTS = ("boot", "sizes", "daemons")
+_PARTS = ("boot", "sizes", "apply", "daemons")
 
 
 def main() -> int:
@@ -33,7 +34,7 @@ def main() -> int:
         "bench", "Measure a release, as ratios against references in the same run.", epilog=_EPILOG
     )
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(_PARTS)}; the default is all")
-    parser.add_argument("--runs", type=int, default=3, help="boots of each kind (default: 3)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each kind (default: 3)")
     parser.add_argument("--idle", type=float, default=600.0, metavar="S", help="idle seconds (default: 600)")
     parser.set_defaults(handler=_measure)
     return cli.main(parser)
@@ -60,6 +61,8 @@ def _part(part: str, arguments: argparse.Namespace, progress: Progress) -> Any:
     release = ensure_release(Request(), progress).folder
     if part == "boot":
         return asdict(boot.measure(release, arguments.runs, progress))
+    if part == "apply":
+        return asdict(apply.measure(release, arguments.runs, progress))
     return asdict(sizes.measure(release, progress))
 
 
