@@ -67,6 +67,12 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         type=Path,
         help="where payloads are kept (default: `packages` beside the database)",
     )
+    parser.add_argument(
+        "--keys",
+        metavar="DIR",
+        type=Path,
+        help="the public keys (*.pem) that payloads must be signed with (default: those of `argosy keys`)",
+    )
     parser.set_defaults(handler=_serve)
 
 
@@ -76,7 +82,9 @@ def _serve(arguments: argparse.Namespace) -> int:
     set_up_logging()
     host, port = parse_listen(arguments.listen)
     url = parse_url(arguments.url) if arguments.url else None
-    settings = Settings(host, port, url, arguments.database, arguments.token_file, arguments.packages)
+    settings = Settings(
+        host, port, url, arguments.database, arguments.token_file, arguments.packages, arguments.keys
+    )
     serve(settings, _announce)
     return 0
 

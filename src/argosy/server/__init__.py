@@ -1,1 +1,1 @@
-"""Runs beside clusters: the discovery service."""
+"""Runs beside clusters: the update service and discovery."""

@@ -12,17 +12,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
+from starlette.applications import Starlette
 
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.notify import notify
 from argosy.base.paths import data_folder
+from argosy.server.access import Access
 from argosy.server.app import create_app
 from argosy.server.database import Database, folder_of, open_database, sqlite_url
 from argosy.server.discovery.model import Limits
 from argosy.server.discovery.routes import Discovery
 from argosy.server.discovery.store import SCHEMA as DISCOVERY_SCHEMA
 from argosy.server.metrics import Metrics
+from argosy.server.room import Room
 from argosy.server.tokenfile import take_token
+from argosy.server.update.check import keys_folder
+from argosy.server.update.routes import Updates
+from argosy.server.update.service import Place, open_service
+from argosy.server.update.tables import SCHEMA as UPDATE_SCHEMA
 
 _BACKLOG = 512
 _KEEP_ALIVE_S = 65
@@ -34,7 +41,8 @@ class Settings:
     """How to serve. `url` is what clients are told; None: the address at which each of them came.
 
     `token_file` holds the token for changes, and is made if missing; `packages` is the folder of payloads.
-    Both are beside the database if they are None.
+    Both are beside the database if they are None. `keys` is the folder of the public keys that payloads are
+    checked with; None: where releases' keys are.
     """
 
     host: str
@@ -43,6 +51,7 @@ class Settings:
     database: str | None
     token_file: Path | None = None
     packages: Path | None = None
+    keys: Path | None = None
 
 
 def parse_listen(text: str) -> tuple[str, int]:
@@ -71,21 +80,37 @@ def serve(settings: Settings, announce: Callable[[str, Path], None]) -> None:
     """
     location = settings.database or sqlite_url(data_folder() / "server.sqlite")
     token_file = settings.token_file or folder_of(location) / "server-token"
-    take_token(token_file)
+    access = Access(take_token(token_file))
+    place = Place(settings.packages or folder_of(location) / "packages", settings.keys or keys_folder())
     with (
         contextlib.closing(_listen(settings.host, settings.port)) as listener,
-        open_database(location, [DISCOVERY_SCHEMA]) as database,
+        open_database(location, [DISCOVERY_SCHEMA, UPDATE_SCHEMA]) as database,
     ):
-        asyncio.run(_serve(settings, listener, database, lambda address: announce(address, token_file)))
+        asyncio.run(_serve(settings, listener, database, place, access, lambda at: announce(at, token_file)))
 
 
 async def _serve(
-    settings: Settings, listener: socket.socket, database: Database, announce: Callable[[str], None]
+    settings: Settings,
+    listener: socket.socket,
+    database: Database,
+    place: Place,
+    access: Access,
+    announce: Callable[[str], None],
 ) -> None:
     metrics = Metrics()
-    rooms = [Discovery(database, Limits(), metrics, settings.url)]
+    async with open_service(database, place) as updates:
+        rooms: list[Room] = [
+            Updates(updates, access, metrics, settings.url),  # First: discovery takes any word for a token.
+            Discovery(database, Limits(), metrics, settings.url),
+        ]
+        await _run(create_app(database, rooms, metrics), rooms, listener, announce)
+
+
+async def _run(
+    app: Starlette, rooms: list[Room], listener: socket.socket, announce: Callable[[str], None]
+) -> None:
     config = uvicorn.Config(
-        create_app(database, rooms, metrics),
+        app,
         http="h11",
         ws="none",
         lifespan="off",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import re
 import secrets
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -20,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from argosy.base.decode import encode_json
 from argosy.formats.discovery import SIZE, Answer, Failure, is_token
+from argosy.server.asked import asked_address
 from argosy.server.database import Database
 from argosy.server.discovery.model import Cluster, Decision, Delete, Event, Get, Limits, Put, Wait
 from argosy.server.discovery.page import render
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _FORM = "application/x-www-form-urlencoded"
-_HOST = re.compile(r"[A-Za-z0-9.\-]+(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?")
 _THREADS = 8  # As many as the database's pool has connections, about: more would only wait there.
 
 
@@ -87,7 +86,7 @@ class Discovery:
             return PlainTextResponse(f"{error}\n", 400)
         except TooLargeError:
             return self._too_large()
-        base = self._url or _asked_address(request)
+        base = self._url or asked_address(request.url.scheme, request.headers.get("host", ""))
         if base is None:
             return PlainTextResponse("the request names no host that a URL could have\n", 400)
         token = secrets.token_hex(16)
@@ -244,12 +243,6 @@ def _wants_page(request: Request) -> bool:
     return (
         request.method == "GET" and not request.url.query and "text/html" in request.headers.get("accept", "")
     )
-
-
-def _asked_address(request: Request) -> str | None:
-    """The address at which the client found us, from its Host header."""
-    host = request.headers.get("host", "")
-    return f"{request.url.scheme}://{host}" if _HOST.fullmatch(host) else None
 
 
 def _shown(token: str) -> str:

@@ -31,10 +31,14 @@ class Limits:
     payload_bytes: int = 2 << 30
     machines: int = 1_000_000
     """Machines that are kept; requests of further ones are answered, but not remembered."""
+    forget_after_s: float = 180 * 86400
+    """Machines that have not been seen for so long are forgotten."""
     groups: int = 1000
     channels: int = 1000
     events_per_machine: int = 100
     """The newest are kept."""
+    events_kept: int = 10_000
+    """Of what operators did."""
     pending: int = 20_000
     """Reports that wait to be written; when there are more, requests wait too."""
     write_every_s: float = 1.0
@@ -127,8 +131,8 @@ class Grant:
 class Asker:
     """The machine that asks.
 
-    `ours`: it reads our payloads, not those of CoreOS. `prefix`: it wants only versions that begin so. `grant` is its own that is open. `bad`, by version: why
-    what it tried did not work on it.
+    `ours`: it reads our payloads, not those of CoreOS. `prefix`: it wants only versions that begin so.
+    `grant` is its own that is open. `bad`, by version: why what it tried did not work on it.
     """
 
     id: str
