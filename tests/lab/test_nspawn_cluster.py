@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -179,6 +182,29 @@ def test_destroy_after_a_crash_leaves_nothing(user: User, release: Path) -> None
     process.end(process.find(cluster_id), grace_s=0)
     user.argosy("destroy", "--name", _NAME)
     assert _left(cluster_id, user.folder, namespace) == []
+
+
+def test_a_console_is_left_as_it_says(user: User, release: Path) -> None:
+    user.up("--driver", "nspawn", "-n", "1", "--release", release)
+    for keys in (b"exit\r", b"\x1d\x1d\x1d"):
+        ours, theirs = pty.openpty()
+        console = subprocess.Popen(
+            [sys.executable, "-m", "argosy", "console", "--name", _NAME, "core-01"],
+            env={**os.environ, "XDG_STATE_HOME": str(user.state)},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        seen = b""
+        while b"root@core-01" not in seen:
+            seen += os.read(ours, 4096)
+        assert b"`exit`, or Ctrl-] three times, leaves it" in seen
+        os.write(ours, keys)
+        assert console.wait(timeout=30) == 0
+        os.close(ours)
+    _wait("the shells are gone", lambda: "bash --login" not in user.ssh("core-01", "ps -e -o args="))
 
 
 def _ssh_greetings(port: int, tries: int) -> int:

@@ -80,7 +80,10 @@ examples:
     examples = "examples:\n  argosy cp app.conf core-01:/tmp/\n  argosy cp core-01:/etc/os-release .\n"
     cp = _command(commands, "cp", "copy files to or from a machine", _cp, examples=examples)
     cp.add_argument("paths", nargs="+", metavar="SOURCE... TARGET", help="a path, or MACHINE:PATH")
-    console = "Join a machine's serial console. Ctrl-] leaves it."
+    console = """\
+Of a virtual machine this is the serial line: press Enter for a prompt, Ctrl-] leaves it. A container has
+none: you get a shell of root; `exit`, or Ctrl-] three times, leaves it.
+"""
     _on_machine(commands, "console", "a machine's console", _console, console)
     examples = """\
 What the machine printed on its console, since it was made. Its journal: argosy ssh MACHINE -- journalctl
@@ -258,8 +261,9 @@ def _machine_of(site: Site, path: str) -> Machine | None:
 
 def _console(arguments: argparse.Namespace) -> int:
     site, machine = _machine_on(arguments)
-    print(f"console of {machine.name}; Ctrl-] leaves it", file=sys.stderr)
-    return _lab().driver(site).attach_console(site, machine)
+    driver = _lab().driver(site)
+    print(f"console of {machine.name}; {driver.leave_console} leaves it", file=sys.stderr)
+    return driver.attach_console(site, machine)
 
 
 def _logs(arguments: argparse.Namespace) -> int:

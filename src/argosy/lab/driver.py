@@ -81,5 +81,9 @@ class Driver(Protocol):
         Nothing runs. Afterwards `site.folder` is removed like any folder, so nothing may be mounted in it.
         """
 
+    @property
+    def leave_console(self) -> str:
+        """What a user types to leave the console, in words."""
+
     def attach_console(self, site: Site, machine: Machine) -> int:
         """Join our terminal to the machine's console until the user leaves; returns an exit code."""

@@ -141,6 +141,11 @@ class NspawnDriver:
     def clean(self, site: Site) -> None:
         loop.wait_ended(_usr_image(site))
 
+    @property
+    def leave_console(self) -> str:
+        """The second is how systemd-run lets go of a terminal."""
+        return "`exit`, or Ctrl-] three times,"
+
     def attach_console(self, site: Site, machine: Machine) -> int:
         running = leaders(site, machine)
         if not running:
@@ -148,7 +153,7 @@ class NspawnDriver:
         shell = [
             *("nsenter", f"--target={running[0]}", "--all", "--root", "--wd"),
             *("/usr/bin/env", "-i", f"TERM={os.environ.get('TERM', 'dumb')}"),
-            *("/usr/bin/systemd-run", "--quiet", "--pty", "--wait", "--collect"),
+            *("/usr/bin/systemd-run", "--quiet", "--pty", "--collect"),
             *("--working-directory=/root", "--setenv=HOME=/root", "/bin/bash", "--login"),
         ]
         return run(shell, capture=False, check=False).returncode

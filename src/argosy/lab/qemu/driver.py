@@ -139,6 +139,10 @@ class QemuDriver:
     def clean(self, site: Site) -> None:
         pass
 
+    @property
+    def leave_console(self) -> str:
+        return "Ctrl-]"
+
     def attach_console(self, site: Site, machine: Machine) -> int:
         return terminal.attach(command.console_socket(site, machine))
 
