@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from argosy.base.files import LockedError, locked, replace_file, replace_folder, replacing
+from argosy.base.errors import ArgosyError
+from argosy.base.files import LockedError, link_or_copy, locked, replace_file, replace_folder, replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -109,3 +111,31 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, tmp_path / "lock"], check=False)
     with locked(tmp_path / "lock", busy="taken"):
         pass
+
+
+def test_a_link_takes_the_place_of_what_was_there(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    source.write_text("new")
+    target.write_text("old")
+    link_or_copy(source, target)
+    assert target.samefile(source)
+    with pytest.raises(ArgosyError, match="none is missing") as raised:
+        link_or_copy(tmp_path / "none", target, hint="make it")
+    assert raised.value.hint == "make it"
+    assert names(tmp_path) == ["source", "target"]
+
+
+def test_a_copy_to_another_file_system_is_as_sparse(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    with source.open("wb") as file:
+        file.seek(64 << 20)
+        file.write(b"end")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as other:
+        target = Path(other) / "target"
+        link_or_copy(source, target)
+        assert target.stat().st_dev != source.stat().st_dev
+        assert target.stat().st_size == source.stat().st_size
+        assert target.stat().st_blocks * 512 < 1 << 20
+        with target.open("rb") as file:
+            file.seek(64 << 20)
+            assert file.read() == b"end"

@@ -62,6 +62,24 @@ def replace_folder(path: Path, new: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
+def link_or_copy(source: Path, target: Path, *, hint: str | None = None) -> None:
+    """Make `target` the same file as `source`; on another file system a copy, sparse and with shared blocks.
+
+    What was at `target` is replaced in one step. Both names are of one file: it may be replaced, not changed.
+    Raises `ArgosyError` with `hint` if `source` is missing.
+    """
+    with replacing(target) as temporary:
+        temporary.unlink()
+        try:
+            temporary.hardlink_to(source)
+        except FileNotFoundError as error:
+            raise ArgosyError(f"{source} is missing", hint=hint) from error
+        except OSError:
+            from argosy.base.run import run  # costs the programs of a boot time, which copy nothing
+
+            run(["cp", "--reflink=auto", "--sparse=always", "--", source, temporary])
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

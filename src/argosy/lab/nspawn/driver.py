@@ -10,7 +10,7 @@ from pathlib import Path
 
 from argosy.base.decode import encode_json
 from argosy.base.errors import ArgosyError
-from argosy.base.files import replace_file, replacing
+from argosy.base.files import link_or_copy, replace_file
 from argosy.base.progress import Progress
 from argosy.base.run import find_program, run
 from argosy.formats.release import USR_IMAGE
@@ -52,12 +52,8 @@ class NspawnDriver:
         if image.exists():
             return
         source = Path(site.cluster.release_folder) / USR_IMAGE
-        with progress.step("take the release's /usr"):
-            try:
-                image.hardlink_to(source)  # a release's files are replaced, never changed
-            except OSError:
-                with replacing(image) as temporary:
-                    shutil.copyfile(source, temporary)
+        with progress.step("take the release's /usr"):  # its files are replaced, never changed
+            link_or_copy(source, image, hint="build the release again: argosy build")
 
     def network_is_up(self, site: Site) -> bool:
         return network.forwarder(site) is not None

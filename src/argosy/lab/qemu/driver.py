@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
-from argosy.base.files import replacing
+from argosy.base.files import link_or_copy, replacing
 from argosy.base.progress import Progress
 from argosy.base.run import find_program, run
 from argosy.formats.release import DISK_IMAGE, INITRD, KERNEL
@@ -55,7 +55,8 @@ class QemuDriver:
         folder = _release(site)
         folder.mkdir(exist_ok=True)
         for name in (DISK_IMAGE, KERNEL, INITRD):
-            _link_or_copy(Path(site.cluster.release_folder) / name, folder / name)
+            source = Path(site.cluster.release_folder) / name
+            link_or_copy(source, folder / name, hint="build the release again: argosy build")
         if site.cluster.firmware is Firmware.UEFI and not _OVMF_CODE.exists():
             raise ArgosyError(
                 f"{_OVMF_CODE} is missing: there is no UEFI firmware",
@@ -188,14 +189,3 @@ def _start_error(machine: Machine, output: str) -> ArgosyError:
             hint="`argosy up` again gives it others",
         )
     return ArgosyError(f"{machine.name} cannot start: QEMU ended", hint=output or "QEMU said nothing")
-
-
-def _link_or_copy(source: Path, target: Path) -> None:
-    """The same file under another name, or on another file system a copy as sparse as the original."""
-    target.unlink(missing_ok=True)
-    try:
-        target.hardlink_to(source)
-    except FileNotFoundError as error:
-        raise ArgosyError(f"the release lacks {source}", hint="build it again: argosy build") from error
-    except OSError:
-        run(["cp", "--sparse=always", "--", source, target])
