@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,24 @@ def test_lock_of_a_killed_process_is_free(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script, tmp_path / "lock"], check=False)
     with locked(tmp_path / "lock", busy="taken"):
         pass
+
+
+def test_a_lock_whose_file_its_holders_remove_is_still_held_by_one(tmp_path: Path) -> None:
+    path, marks = tmp_path / "lock", tmp_path / "mark"
+    rounds = []
+
+    def hold_and_remove() -> None:
+        while len(rounds) < 500:
+            with contextlib.suppress(LockedError), locked(path, busy=""):
+                marks.touch(exist_ok=False)
+                rounds.append(1)
+                marks.unlink()
+                path.unlink()
+
+    with ThreadPoolExecutor(4) as pool:
+        for done in [pool.submit(hold_and_remove) for _ in range(4)]:
+            done.result()
+    assert names(tmp_path) == []
 
 
 def test_a_link_takes_the_place_of_what_was_there(tmp_path: Path) -> None:

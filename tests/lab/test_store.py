@@ -53,6 +53,16 @@ def test_a_second_command_is_told_so(store: Store) -> None:
         pass
 
 
+def test_the_lock_of_a_cluster_that_is_gone_is_gone(store: Store, site: Site) -> None:
+    lock = site.folder.with_name("test.lock")
+    with store.locked("test"):
+        pass
+    assert lock.exists()
+    with store.locked("test"):
+        store.remove(site)
+    assert not lock.exists()
+
+
 def test_the_ports_of_all_clusters_are_known(store: Store, site: Site) -> None:
     with store.choosing_ports() as taken:
         assert site.cluster.server_port in taken

@@ -93,16 +93,32 @@ def sync_folder(folder: Path) -> None:
 def locked(path: Path, *, busy: str) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (made if missing); raises `LockedError(busy)` if it is taken.
 
-    The kernel frees the lock when the process ends, however it ends.
+    The kernel frees the lock when the process ends, however it ends. The holder may remove the file.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    descriptor = _open_locked(path)
+    if descriptor is None:
+        raise LockedError(busy, hint="wait for it to end, then try again")
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise LockedError(busy, hint="wait for it to end, then try again") from error
         yield
     finally:
+        os.close(descriptor)
+
+
+def _open_locked(path: Path) -> int | None:
+    """The open file at `path` with a lock on it; None if another has the lock.
+
+    The file that was opened may have been removed by its last holder meanwhile: then another one counts.
+    """
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
         os.close(descriptor)
 
 

@@ -69,10 +69,13 @@ class Store:
     def locked(self, name: str) -> Iterator[None]:
         """Keep other commands from changing this cluster; raises `LockedError` if one is at it."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with locked(
-            self._folder / f"{checked(name)}.lock", busy=f"another command is working on cluster {name!r}"
-        ):
-            yield
+        file = self._folder / f"{checked(name)}.lock"
+        with locked(file, busy=f"another command is working on cluster {name!r}"):
+            try:
+                yield
+            finally:
+                if not (self._folder / name).exists():
+                    file.unlink()
 
     @contextlib.contextmanager
     def choosing_ports(self) -> Iterator[frozenset[int]]:
