@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import socket
 import subprocess
 import sys
@@ -192,6 +193,15 @@ def test_an_unknown_machine(tmp_path: Path, site: Site) -> None:
     assert "has no machine 'core-09'\n  it has core-01, core-02" in done.stderr
     done = argosy(state, "ssh", "--name", "test", "core-01")
     assert done.returncode == 2 and "core-01 is off" in done.stderr
+
+
+def test_a_cluster_that_is_not_healthy_is_no_success(tmp_path: Path, site: Site) -> None:
+    state = site.folder.parent.parent
+    (state / "argosy").symlink_to(state)
+    done = argosy(state, "status", "--name", "test")
+    assert done.returncode == 1 and "is not healthy" in done.stdout
+    done = argosy(state, "status", "--name", "test", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["healthy"] is False
 
 
 def test_a_folder_that_an_interrupted_command_left_is_removed(tmp_path: Path) -> None:

@@ -50,7 +50,9 @@ class User:
         return self.argosy("ssh", "--name", _NAME, machine, "--", line).text
 
     def status(self) -> dict[str, Any]:
-        status: dict[str, Any] = json.loads(self.argosy("status", "--name", _NAME, "--json").stdout)
+        done = self.argosy("status", "--name", _NAME, "--json", check=False)
+        status: dict[str, Any] = json.loads(done.stdout)
+        assert done.returncode == (0 if status["healthy"] else 1)
         return status
 
     def machine_ids(self) -> list[str]:

@@ -61,7 +61,10 @@ class Argosy:
         return self("ssh", machine, "--", *words).strip()
 
     def status(self) -> Any:
-        return json.loads(self("status", "--json"))
+        done = self.try_("status", "--json")
+        status = json.loads(done.stdout)
+        assert done.returncode == (0 if status["healthy"] else 1)
+        return status
 
     @property
     def site(self) -> Site:

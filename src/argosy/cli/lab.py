@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from argosy.base.cli import print_json
-from argosy.base.errors import InputError
+from argosy.base.errors import EXIT_FAILURE, InputError
 from argosy.base.progress import Progress, Silent
 from argosy.cli.columns import print_columns
 
@@ -61,8 +61,11 @@ def _add_up(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
 
 
 def _add_status(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    examples = "examples:\n  argosy status\n  argosy status --json | jq .healthy\n"
-    status = _command(commands, "status", "what runs, and how it is", _status, examples=examples)
+    description = (
+        "What runs, and how it is. The exit code is 0 if the cluster is healthy, else 1; with --json too."
+    )
+    examples = "examples:\n  argosy status\n  argosy status --json | jq .machines\n"
+    status = _command(commands, "status", "what runs, and how it is", _status, description, examples)
     status.add_argument("--json", action="store_true", help="print it as JSON")
     listing = _command(commands, "list", "the clusters of this user", _list, named=False)
     listing.add_argument("--json", action="store_true", help="print them as JSON")
@@ -196,7 +199,7 @@ def _status(arguments: argparse.Namespace) -> int:
         print_json(status)
     else:
         _print_table(site, status)
-    return 0
+    return 0 if status.healthy else EXIT_FAILURE
 
 
 def _list(arguments: argparse.Namespace) -> int:
