@@ -21,6 +21,8 @@ from argosy.lab.parallel import in_parallel
 _UNIT = "hello@.service"
 _REQUEST_TIMEOUT_S = 5.0
 _LOOK_EVERY_S = 1.0
+# fleetctl's own default, 3 s, is for real machines; emulated ones on a busy host need longer.
+_FLEET_TIMEOUT_S = 120
 _direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
@@ -52,8 +54,10 @@ def answer(machine: Machine) -> str | None:
 def _start_units(site: Site, unit: Path, progress: Progress) -> None:
     first = site.cluster.machines[0]
     names = " ".join(f"hello@{machine.index}.service" for machine in site.cluster.machines)
+    fleetctl = f"fleetctl --request-timeout={_FLEET_TIMEOUT_S}"
     line = (
-        f'cd "$(mktemp -d)" && cat >{_UNIT} && fleetctl submit {_UNIT} && fleetctl start --no-block {names}'
+        f'cd "$(mktemp -d)" && cat >{_UNIT}'
+        f" && {fleetctl} submit {_UNIT} && {fleetctl} start --no-block {names}"
     )
     with progress.step(f"fleetctl start {names}"):
         run(ssh.command(site, first, [line]), stdin=unit, env=ssh.environment(site, first))
