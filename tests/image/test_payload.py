@@ -18,7 +18,7 @@ from argosy.formats.version import Version
 from argosy.image import keys
 from argosy.image.keys import Key, trusted_keys
 from argosy.image.pack import Source
-from argosy.image.payload import Info, check_payload, make_payload, read_head, read_part
+from argosy.image.payload import Info, check_payload, look, make_payload, read_part
 
 INFO = Info(Version(4892, 1), "beta", "6.12.1-cloud-amd64", floor=Version(4800))
 
@@ -90,7 +90,7 @@ def test_the_same_parts_give_the_same_bytes(
 def test_a_flipped_bit_is_refused_wherever_it_is(small: Path, ours: tuple[Key, ...]) -> None:
     """One bit of each byte of header, signatures and data, and of every seventh byte of the manifest."""
     data = small.read_bytes()
-    header, manifest = read_head(small)
+    header, manifest = look(small)
     seen: dict[str, set[Code]] = {"header": set(), "manifest": set(), "signatures": set(), "data": set()}
     known = trusted_keys(ours)
     for at in range(len(data)):
@@ -118,7 +118,7 @@ def test_a_flipped_bit_is_refused_wherever_it_is(small: Path, ours: tuple[Key, .
 
 def test_every_length_but_the_right_one_is_refused(small: Path, ours: tuple[Key, ...]) -> None:
     data = small.read_bytes()
-    header, _ = read_head(small)
+    header, _ = look(small)
     places = [*range(1, 40), header.signatures_at, header.data_at - 1, header.data_at, len(data) - 1]
     for length in places:
         small.write_bytes(data[:length])
@@ -152,13 +152,13 @@ def test_while_keys_rotate_each_is_enough(
         assert checked.key.id in {key.id for key in trusted}
     public_only = replace(theirs[0], private=None)
     make_payload(parts, INFO, (*ours, public_only), tmp_path / "one", Silent())
-    assert [key.id for key in read_head(tmp_path / "one")[1].keys] == [ours[0].id]
+    assert [key.id for key in look(tmp_path / "one")[1].keys] == [ours[0].id]
     assert code(tmp_path / "one", theirs) is Code.UNTRUSTED
 
 
 def test_swapped_data_are_refused(payload: Path, ours: tuple[Key, ...]) -> None:
     """Two chunks of the same length, each valid by itself, in each other's place."""
-    header, manifest = read_head(payload)
+    header, manifest = look(payload)
     _, second, third = manifest.part(p.USR).operations
     data = bytearray(payload.read_bytes())
     at = header.data_at + second.data_offset
@@ -197,7 +197,7 @@ def test_a_payload_replaces_another_whole(small: Path, ours: tuple[Key, ...]) ->
 
 def test_what_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read the update payload"):
-        read_head(tmp_path / "missing")
+        look(tmp_path / "missing")
 
 
 def test_no_private_key_leaks(

@@ -24,25 +24,21 @@ from argosy.formats.payload import (
     INITRD,
     USR,
     VMLINUZ,
-    Code,
     Header,
     KeyName,
     Manifest,
     Operation,
     Part,
-    PayloadError,
     Signature,
     check_part,
     check_result,
-    check_signatures,
-    check_size,
     check_structure,
     decode_header,
     decode_manifest,
-    decode_signatures,
     encode_header,
     encode_manifest,
     encode_signatures,
+    read_head,
     signature,
     unpack,
 )
@@ -120,7 +116,7 @@ def release_parts(folder: Path, release: Release) -> dict[str, Source]:
     }
 
 
-def read_head(path: Path) -> tuple[Header, Manifest]:
+def look(path: Path) -> tuple[Header, Manifest]:
     """A payload's header and manifest; nobody vouches for them. Raises `PayloadError`."""
     with _opened(path) as file:
         header = decode_header(file.read(HEADER_BYTES))
@@ -129,7 +125,7 @@ def read_head(path: Path) -> tuple[Header, Manifest]:
 
 def read_part(path: Path, name: str) -> bytes:
     """The content of a part, whole in memory, as a payload holds it. Raises `PayloadError`."""
-    header, manifest = read_head(path)
+    header, manifest = look(path)
     part = manifest.part(name)
     with _opened(path) as file:
         content = b"".join(
@@ -147,19 +143,13 @@ def check_payload(path: Path, trusted: Mapping[str, bytes], progress: Progress) 
     """
     with _opened(path) as file, progress.step("check the update payload") as step:
         size = os.fstat(file.fileno()).st_size
-        header = decode_header(file.read(HEADER_BYTES))
-        signed = encode_header(header) + file.read(header.manifest_bytes)
-        if size < header.data_at:
-            raise PayloadError(Code.TRUNCATED, "the payload ends within its manifest or signatures")
-        manifest = decode_manifest(signed[HEADER_BYTES:])
-        signatures = decode_signatures(file.read(header.signatures_bytes))
-        key = check_signatures(signed, manifest, signatures, trusted, ed25519.verify)
-        check_size(header, manifest, size)
-        for part in manifest.parts:
+        head = read_head(file.read, size, trusted, ed25519.verify)
+        for part in head.manifest.parts:
             step.note(part.name)
-            _check_part(file, header, part)
+            _check_part(file, head.header, part)
         file.seek(0)
-        return Checked(manifest, key, size, hashlib.file_digest(file, "sha256").hexdigest())
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return Checked(head.manifest, head.key, size, digest)
 
 
 def _opened(path: Path) -> BufferedReader:

@@ -52,7 +52,7 @@ from argosy.formats.payload.model import (
     payload_bytes,
 )
 from argosy.formats.payload.structure import check_structure
-from argosy.formats.payload.trust import check_signatures, check_size, check_wanted
+from argosy.formats.payload.trust import Head, check_signatures, check_size, check_wanted, read_head
 
 __all__ = [
     "APPLICATION_ID",
@@ -72,6 +72,7 @@ __all__ = [
     "ZSTD",
     "ZSTD_WINDOW_BYTES",
     "Code",
+    "Head",
     "Header",
     "KeyName",
     "Manifest",
@@ -93,6 +94,7 @@ __all__ = [
     "encode_signatures",
     "payload_bytes",
     "raw_signature",
+    "read_head",
     "signature",
     "unpack",
 ]

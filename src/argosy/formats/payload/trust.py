@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-from argosy.formats.payload.codec import raw_signature
+from argosy.formats.payload.codec import (
+    decode_header,
+    decode_manifest,
+    decode_signatures,
+    encode_header,
+    raw_signature,
+)
 from argosy.formats.payload.model import (
+    HEADER_BYTES,
     Code,
     Header,
     KeyName,
@@ -16,13 +24,44 @@ from argosy.formats.payload.model import (
 )
 from argosy.formats.version import Version
 
+Verify = Callable[[bytes, bytes, bytes], bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """All that comes before a payload's data, and the trusted key that vouches for it. `signed` is what was
+    signed: header and manifest."""
+
+    header: Header
+    manifest: Manifest
+    key: KeyName
+    signed: bytes
+
+
+def read_head(
+    read: Callable[[int], bytes], size_bytes: int, trusted: Mapping[str, bytes], verify: Verify
+) -> Head:
+    """Read and check the head of a payload of `size_bytes`; `read` gives its next bytes, fewer at its end.
+
+    See `check_signatures` for the others. Raises `PayloadError`.
+    """
+    header = decode_header(read(HEADER_BYTES))
+    if size_bytes < header.data_at:
+        raise PayloadError(Code.TRUNCATED, "the payload ends within its manifest or signatures")
+    signed = encode_header(header) + read(header.manifest_bytes)
+    signatures = decode_signatures(read(header.signatures_bytes))
+    manifest = decode_manifest(signed[HEADER_BYTES:])
+    key = check_signatures(signed, manifest, signatures, trusted, verify)
+    check_size(header, manifest, size_bytes)
+    return Head(header, manifest, key, signed)
+
 
 def check_signatures(
     signed: bytes,
     manifest: Manifest,
     signatures: tuple[Signature, ...],
     trusted: Mapping[str, bytes],
-    verify: Callable[[bytes, bytes, bytes], bool],
+    verify: Verify,
 ) -> KeyName:
     """The trusted key that vouches for a payload whose header and manifest are `signed`.
 
