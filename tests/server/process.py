@@ -16,7 +16,10 @@ from argosy.server.database import sqlite_url
 
 @dataclass
 class Server:
-    """A server on loopback with its database in `folder`; it takes a free port, and keeps it."""
+    """A server on loopback with its database in `folder`; it takes a free port, and keeps it.
+
+    The keys that it trusts are in `folder` too.
+    """
 
     folder: Path
     port: int = 0
@@ -34,6 +37,18 @@ class Server:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def keys(self) -> Path:
+        return self.folder / "keys"
+
+    @property
+    def token_file(self) -> Path:
+        return self.folder / "server-token"
+
+    @property
+    def token(self) -> str:
+        return self.token_file.read_text().strip()
+
+    @property
     def log(self) -> str:
         path = self.folder / "server.log"
         return path.read_text() if path.exists() else ""
@@ -43,7 +58,11 @@ class Server:
         before = len(self.log)
         words = ["serve", "--listen", f"127.0.0.1:{self.port}"]
         words += ["--database", sqlite_url(self.folder / "server.sqlite")]
-        self.pid = start_detached([sys.executable, "-m", "argosy", *words], log=self.folder / "server.log")
+        self.pid = start_detached(
+            [sys.executable, "-m", "argosy", *words],
+            log=self.folder / "server.log",
+            env={"ARGOSY_KEYS": str(self.keys)},
+        )
         deadline = time.monotonic() + 60
         while not (found := re.search(r"listening on http://127\.0\.0\.1:(\d+)\n", self.log[before:])):
             assert os.waitpid(self.pid, os.WNOHANG) == (0, 0), self.log

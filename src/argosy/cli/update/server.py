@@ -51,7 +51,7 @@ def client_of(arguments: argparse.Namespace) -> Client:
     from argosy.server.tokenfile import read_token
     from argosy.server.update.client import Client
 
-    url = arguments.server or (None if arguments.name else os.environ.get(ENV_SERVER))
+    url = arguments.server or (None if arguments.name else os.environ.get(ENV_SERVER) or None)
     token_file = arguments.token_file
     if url is None:
         url, token_file = _lab_server(arguments.name or LAB, token_file)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
+from argosy.base.address import parse_address
 from argosy.base.decode import decode_json, encode_json
 from argosy.base.errors import ArgosyError, InputError
 from argosy.base.progress import Progress, Step
@@ -64,10 +65,10 @@ class Stock:
 
 
 class Client:
-    """Requests to one server. `url` has no path beyond a prefix; without a token it can only read."""
+    """Requests to the server at `url` (`InputError` if it is no address); without a token it can only read."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        self._url = url.rstrip("/")
+        self._url = str(parse_address(url))
         self._token = token
         # The proxies of the user's environment lead elsewhere than to this machine.
         proxies = urllib.request.ProxyHandler({}) if _is_loopback(url) else urllib.request.ProxyHandler()
