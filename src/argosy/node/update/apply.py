@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from argosy.formats import payload
-from argosy.formats.payload import HEADER_BYTES, USR, Header, Manifest, Operation, Part, PayloadError
+from argosy.formats.payload import USR, Header, Manifest, Operation, Part, PayloadError
 from argosy.formats.version import Version, parse_version
 from argosy.node.slots.model import SlotsError
 from argosy.node.update.journal import Journal, Progress
@@ -136,17 +136,11 @@ def apply(
 
 def _open(source: Source, wanted: Wanted) -> Opened:
     source.seek(0)
-    head = bytes(source.read(HEADER_BYTES))
-    header = payload.decode_header(head)
-    if header.data_at > source.size_bytes:
-        raise PayloadError(payload.Code.TRUNCATED, "the payload ends within its manifest or signatures")
-    signed = head + bytes(source.read(header.manifest_bytes))
-    signatures = payload.decode_signatures(bytes(source.read(header.signatures_bytes)))
-    manifest = payload.decode_manifest(signed[HEADER_BYTES:])
-    payload.check_signatures(signed, manifest, signatures, wanted.keys, wanted.verify)
-    _check_wanted(manifest, wanted)
-    payload.check_size(header, manifest, source.size_bytes)
-    return Opened(header, manifest, hashlib.sha256(signed).hexdigest())
+    head = payload.read_head(
+        lambda count: bytes(source.read(count)), source.size_bytes, wanted.keys, wanted.verify
+    )
+    _check_wanted(head.manifest, wanted)
+    return Opened(head.header, head.manifest, hashlib.sha256(head.signed).hexdigest())
 
 
 def _check_wanted(manifest: Manifest, wanted: Wanted) -> None:

@@ -1,7 +1,8 @@
 """Settings of the update engine: three files of KEY=VALUE lines, the first that has a key decides it.
 
 /etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
-release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD and the proxies are ours.
+release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD, HEALTH_* and the
+proxies are ours.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ class Settings:
     """What the files say. `server` is empty where no update service is set; `hold` is the reason, or empty.
 
     `pin` is the only version that may be installed. `floor` is the oldest. `proxies` maps `http`, `https` and
-    `no` as urllib does; a key of update.conf goes before the environment.
+    `no` as urllib does; a key of update.conf goes before the environment. A version on trial must be healthy
+    when the machine is up for `health_deadline_s`; a probe of the user's may take `health_probe_timeout_s`.
     """
 
     group: str = "stable"
@@ -45,6 +47,8 @@ class Settings:
     board: str = ""
     application: str = ""
     proxies: Mapping[str, str] = field(default_factory=dict)
+    health_deadline_s: float = 600.0
+    health_probe_timeout_s: float = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +105,21 @@ def _settings(
         board=text("COREOS_RELEASE_BOARD"),
         application=text("COREOS_RELEASE_APPID"),
         proxies=_proxies(values, environment),
+        # argosy-trial.timer ends a trial after 20 minutes.
+        health_deadline_s=_seconds(values, "HEALTH_DEADLINE_S", 600.0, most_s=1140),
+        health_probe_timeout_s=_seconds(values, "HEALTH_PROBE_TIMEOUT_S", 30.0, most_s=240),
     )
+
+
+def _seconds(values: Mapping[str, _Value], key: str, default: float, *, most_s: int) -> float:
+    value = values.get(key)
+    if value is None or not value.text:
+        return default
+    if not value.text.isdecimal() or not 1 <= int(value.text) <= most_s:
+        raise InputError(
+            f"{key}: `{value.text}` is not from 1 to {most_s} seconds", where=value.where
+        )
+    return float(value.text)
 
 
 def _server(value: _Value | None) -> str:
@@ -115,6 +133,14 @@ def _server(value: _Value | None) -> str:
             hint="write http://HOST:PORT/v1/update/ or https://..., or nothing to have no updates",
         )
     return value.text
+
+
+def with_value(text: str, key: str, value: str) -> str:
+    """The text of a file of settings with `key` set; with an empty value, without it."""
+    others = [line for line in text.splitlines() if not re.match(rf"\s*{key}\s*=", line)]
+    if value:
+        others.append(f"{key}={' '.join(value.split())}")
+    return "".join(f"{line}\n" for line in others)
 
 
 def is_http_url(text: str) -> bool:

@@ -164,15 +164,17 @@ class _Body:
     def read_into(self, view: memoryview) -> int:
         """Some bytes. Raises `_FetchError`, also when there are no more."""
         try:
-            count = self._response.readinto(view)
+            # One read of the socket: what has come is kept, should nothing follow.
+            piece = self._response.read1(len(view))
         except TimeoutError as error:
             raise self._stalled() from error
         except (OSError, http.client.HTTPException) as error:
             raise self._broken_off(str(error) or type(error).__name__) from error
-        if not count:
+        if not piece:
             raise self._broken_off("it ended too early")
-        self._check_speed(count)
-        return count
+        view[: len(piece)] = piece
+        self._check_speed(len(piece))
+        return len(piece)
 
     def has_more(self) -> bool:
         """Whether the server sends more than was announced."""

@@ -29,6 +29,17 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Status:
+    """What D-Bus shows. `checked_at_s` are seconds since 1970, `progress` goes from 0 to 1."""
+
+    checked_at_s: int = 0
+    progress: float = 0.0
+    operation: Operation = Operation.IDLE
+    version: str = "0.0.0"
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """An update that the service offers. `urls` are tried in order; `payload` tells payloads apart."""
 
@@ -124,6 +135,7 @@ class Observation:
     """All that a decision rests on. `now_s` is the boot clock; `offer` is the answer of a check just made.
 
     `settings` or `slots` is None if it cannot be read; `settings_problem` or `slots_problem` then says why.
+    Events that wait may be told from `events_due_s` on.
     """
 
     now_s: float
@@ -136,6 +148,7 @@ class Observation:
     offer: Offer | None = None
     asked: Asked | None = None
     waiting_events: int = 0
+    events_due_s: float = 0.0
 
     @property
     def floor(self) -> Version:

@@ -55,7 +55,7 @@ def request(
     )
     return model.Request(
         apps=(app,),
-        system=model.System(platform="CoreOS", version="Chateau", sp=f"{machine.version}_x86_64"),
+        system=model.System(platform=model.PLATFORM, version="Chateau", sp=f"{machine.version}_x86_64"),
         version=CLIENT,
         updater_version=CLIENT,
         install_source=model.ON_DEMAND if on_demand else model.SCHEDULER,

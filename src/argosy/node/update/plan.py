@@ -42,6 +42,8 @@ def plan(seen: Observation) -> Action:
         )
     if seen.slots.in_trial:
         return Wait("this version is on trial: updates come after its health probes have passed")
+    if seen.waiting_events and seen.now_s >= seen.events_due_s and seen.asked is None and seen.offer is None:
+        return Check("the update service has to hear what happened", quiet=True)
     if version := armed_version(seen.slots):
         return _armed(seen, version)
     if seen.offer is not None:
@@ -102,7 +104,7 @@ def _idle(seen: Observation, settings: Settings) -> Action:
         return Check("it is time to ask")
     state = seen.state
     return Wait(
-        state.answer or "the update service has not been asked yet",
+        _joined(state.problems) or state.answer or "the update service has not been asked yet",
         until_s=state.next_check_s,
         problems=state.problems,
         hint="`update_engine_client -update` asks now" if not state.problems else "",
