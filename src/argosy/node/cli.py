@@ -9,6 +9,8 @@ from collections.abc import Sequence
 
 from argosy.base import cli
 from argosy.formats.nodestatus import NodeStatus
+from argosy.node.health import cli as health
+from argosy.node.slots import cli as slots
 from argosy.node.status import observe
 from argosy.node.status.readiness import wait_until_ready
 
@@ -17,6 +19,8 @@ examples:
   argosy status               how this machine is
   argosy status --wait 300    wait until it has booted and joined; exit code 1 if it does not within 300 s
   argosy status --json        the same for scripts
+  sudo argosy slots           which versions are here, what boots next, what failed
+  sudo argosy health          whether all is well
 """
 
 
@@ -28,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     status.add_argument("--json", action="store_true", help="print JSON")
     status.add_argument("--wait", type=float, metavar="SECONDS", help="wait until the machine is ready")
     status.set_defaults(handler=_status)
+    slots.add_command(commands)
+    health.add_command(commands)
     return cli.main(parser, argv)
 
 

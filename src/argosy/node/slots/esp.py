@@ -40,7 +40,8 @@ def write_environment(esp: Path, environment: BootEnvironment) -> None:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            raise ArgosyError(f"{esp} is not the EFI system partition: it has no coreos/grub") from None
         replace_file(path, block)
         return
     try:

@@ -6,7 +6,6 @@ next boot's `reconcile` brings to an end.
 
 from __future__ import annotations
 
-import logging
 import re
 import time
 from collections.abc import Callable
@@ -42,8 +41,6 @@ from argosy.node.slots.model import (
     StandbyTarget,
 )
 from argosy.node.slots.records import read_records, write_records
-
-log = logging.getLogger(__name__)
 
 LABELS = {"a": "USR-A", "b": "USR-B"}
 ESP = Path("/boot")
@@ -191,8 +188,6 @@ class Slots:
             decoded, sectors = read_table(self.places.disk)
             state = self._state(decoded)
             plan = decide(state)
-            for note in plan.notes:
-                log.info("%s", note)
             table = grown(_with_bits(decoded.table, plan.bits), sectors)
             damaged = bool(decoded.primary_problem or decoded.backup_problem)
             rewrite = plan.bits != state.bits or (repair and damaged)
