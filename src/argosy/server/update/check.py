@@ -10,19 +10,7 @@ from typing import BinaryIO
 
 from argosy.base import ed25519, paths
 from argosy.base.errors import InputError
-from argosy.formats.payload import (
-    HEADER_BYTES,
-    Code,
-    Header,
-    Manifest,
-    PayloadError,
-    check_signatures,
-    check_size,
-    decode_header,
-    decode_manifest,
-    decode_signatures,
-    encode_header,
-)
+from argosy.formats.payload import Code, Header, Manifest, PayloadError, read_head
 
 _STOCK_MAGIC = b"CrAU"
 _KEYS_VARIABLE = "ARGOSY_KEYS"
@@ -47,17 +35,9 @@ def check_ours(path: Path, trusted: Mapping[str, bytes]) -> Manifest:
     has those hashes too and every machine compares them.
     """
     with path.open("rb") as file:
-        size_bytes = os.fstat(file.fileno()).st_size
-        header = decode_header(file.read(HEADER_BYTES))
-        if size_bytes < header.data_at:
-            raise PayloadError(Code.TRUNCATED, "the payload ends within its manifest or signatures")
-        signed = encode_header(header) + file.read(header.manifest_bytes)
-        manifest = decode_manifest(signed[HEADER_BYTES:])
-        signatures = decode_signatures(file.read(header.signatures_bytes))
-        check_signatures(signed, manifest, signatures, trusted, ed25519.verify)
-        check_size(header, manifest, size_bytes)
-        _check_data(file, header, manifest)
-    return manifest
+        head = read_head(file.read, os.fstat(file.fileno()).st_size, trusted, ed25519.verify)
+        _check_data(file, head.header, head.manifest)
+    return head.manifest
 
 
 def check_stock(path: Path) -> None:
