@@ -5,8 +5,11 @@ from __future__ import annotations
 import subprocess
 
 from argosy.base.paths import shipped
-from argosy.formats import grubenv
+from argosy.formats import grubenv, slotcfg
+from argosy.formats.gpt import SECTOR_BYTES
 from argosy.formats.release import UsrImage
+from argosy.formats.slotcfg import SlotConfig
+from argosy.formats.version import Version
 from argosy.image import bootloader
 from argosy.image.manifest import Kernel, load
 
@@ -14,32 +17,43 @@ USR = UsrImage(8192, 4096, "ab" * 32, "cd" * 32)
 
 
 def test_every_blank_is_filled_in() -> None:
-    template = (shipped("os") / "grub/grub.cfg").read_text()
-    kernel = Kernel("k", ("console=tty0", "quiet", "console=ttyS0", "panic=5"))
-    text = bootloader.configuration(template, kernel).decode()
+    text = bootloader.configuration((shipped("os") / "grub/grub.cfg").read_text()).decode()
     assert "@" not in text
-    assert 'set linux_console="console=tty0 console=ttyS0"' in text
-    assert "$linux_console quiet panic=5 rw root=LABEL=ROOT" in text
-    assert "7130c94a-213a-4e5a-8e26-6cce9662f132" in text
+    assert "set usr=7130c94a-213a-4e5a-8e26-6cce9662f132" in text
+    assert "set usr=e03dd35c-7c2d-4a47-b3fe-27f15780a57c" in text
     for name in ("coreos", "coreos-a", "coreos-b"):
         assert f"--id={name} {{" in text
 
 
-def test_the_one_shot_variable_is_taken_back_before_anything_is_loaded() -> None:
+def test_a_try_is_noted_before_anything_of_it_is_loaded() -> None:
     text = (shipped("os") / "grub/grub.cfg").read_text()
-    saved, loaded = text.index("save_env once_slot tried_slot"), text.index("linux /coreos/vmlinuz")
-    assert text.index("set once_slot=\n") < saved < loaded
-    assert text.index("load_env") < saved
+    body = text[text.index("function start_next") :]
+    assert (
+        body.index("set try_3=\n")
+        < body.index("save_env try_1 try_2 try_3 tried")
+        < body.index("start $slot")
+    )
 
 
 def test_a_fresh_disk_boots_slot_a() -> None:
-    variables = grubenv.decode(bootloader.environment_block())
-    assert variables == {"saved_slot": "a", "once_slot": "", "tried_slot": ""}
+    block = bootloader.environment_block()
+    assert block[SECTOR_BYTES:].strip(b"#") == b"", "one sector holds it all"
+    assert grubenv.decode(block) == {
+        "saved_slot": "a",
+        "try_1": "",
+        "try_2": "",
+        "try_3": "",
+        "tried": "",
+        "failed": "",
+    }
 
 
-def test_a_slots_configuration_is_three_assignments() -> None:
-    lines = bootloader.slot_configuration(USR).decode().splitlines()
-    assert lines == [f"set usrhash={'ab' * 32}", "set usroffset=4096", f"set usrsalt={'cd' * 32}"]
+def test_a_versions_kernel_arguments_are_its_own() -> None:
+    kernel = Kernel("k", ("console=tty0", "quiet", "console=ttyS0", "panic=5"))
+    config = slotcfg.decode(bootloader.slot_configuration(USR, kernel, Version(4892, 0, 1)))
+    assert config == SlotConfig(
+        "ab" * 32, 4096, "cd" * 32, ("quiet", "panic=5"), "4892.0.1", ("console=tty0", "console=ttyS0")
+    )
 
 
 def test_a_kernel_that_gives_up_restarts() -> None:

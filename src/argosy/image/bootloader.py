@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
-from argosy.formats import grubenv
+from argosy.formats import bootenv, slotcfg
+from argosy.formats.bootenv import BootEnvironment
 from argosy.formats.gpt import BOOT_CODE_BYTES, SECTOR_BYTES
 from argosy.formats.release import UsrImage
-from argosy.image.disk_layout import USR_A_GUID, USR_B_GUID
+from argosy.formats.slotcfg import USR_PARTITION_GUIDS, SlotConfig, split_consoles
+from argosy.formats.version import Version
 from argosy.image.manifest import Kernel
 from argosy.image.toolbox import Toolbox
 
@@ -56,31 +58,39 @@ def efi_loader(toolbox: Toolbox, work: Path) -> bytes:
     return _core_image(toolbox, work, "x86_64-efi", _FOLDER, ("efi_gop",))
 
 
-def configuration(template: str, kernel: Kernel) -> bytes:
-    """`os/grub/grub.cfg` with the manifest's kernel arguments and our partitions filled in."""
-    consoles = [argument for argument in kernel.arguments if argument.startswith("console=")]
+def configuration(template: str) -> bytes:
+    """`os/grub/grub.cfg` with our partitions filled in. What a version needs is in `slot_configuration`."""
     values = {
         "@TIMEOUT_S@": str(_TIMEOUT_S),
-        "@CONSOLE@": " ".join(consoles),
-        "@ARGUMENTS@": " ".join(argument for argument in kernel.arguments if argument not in consoles),
-        "@USR_A@": str(USR_A_GUID),
-        "@USR_B@": str(USR_B_GUID),
+        "@USR_A@": str(USR_PARTITION_GUIDS["a"]),
+        "@USR_B@": str(USR_PARTITION_GUIDS["b"]),
     }
     for name, value in values.items():
         template = template.replace(name, value)
     return template.encode()
 
 
-def slot_configuration(usr: UsrImage) -> bytes:
-    """What the boot loader hands to a slot's initrd, so that it can verify /usr."""
-    return (
-        f"set usrhash={usr.root_hash}\nset usroffset={usr.hash_offset_bytes}\nset usrsalt={usr.salt}\n"
-    ).encode()
+def slot_configuration(usr: UsrImage, kernel: Kernel, version: Version) -> bytes:
+    """What a version tells the boot loader: how its /usr is verified, and the manifest's kernel arguments.
+
+    Raises `SlotConfigError` for arguments that the boot loader could not hand on.
+    """
+    consoles, arguments = split_consoles(kernel.arguments)
+    return slotcfg.encode(
+        SlotConfig(
+            root_hash=usr.root_hash,
+            hash_offset_bytes=usr.hash_offset_bytes,
+            salt=usr.salt,
+            arguments=arguments,
+            version=str(version),
+            consoles=consoles,
+        )
+    )
 
 
 def environment_block() -> bytes:
-    """The boot loader's memory on a fresh disk: slot A."""
-    return grubenv.encode({"saved_slot": "a", "once_slot": "", "tried_slot": ""})
+    """The boot loader's memory on a fresh disk: slot A is committed, nothing is to be tried."""
+    return bootenv.encode(BootEnvironment(saved="a"))
 
 
 def _core_image(toolbox: Toolbox, work: Path, kind: str, prefix: str, extra: Sequence[str]) -> bytes:

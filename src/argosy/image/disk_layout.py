@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from argosy.formats.gpt import SECTOR_BYTES, Gpt, Partition, UsrAttributes, with_usr_attributes
+from argosy.formats.slotcfg import USR_PARTITION_GUIDS
 from argosy.formats.version import Version
 from argosy.image.identity import derived_uuid
 
 # "Randomise me": the first boot gives the disk a GUID of its own.
 SHIPPED_DISK_GUID = UUID(int=1)
-USR_A_GUID = UUID("7130c94a-213a-4e5a-8e26-6cce9662f132")
-USR_B_GUID = UUID("e03dd35c-7c2d-4a47-b3fe-27f15780a57c")
 
 _ESP_TYPE = UUID("c12a7328-f81f-11d2-ba4b-00a0c93ec93b")
 _BIOS_BOOT_TYPE = UUID("21686148-6449-6e6f-744e-656564454649")
@@ -69,5 +68,5 @@ def disk_layout(version: Version) -> Gpt:
 
 
 def _partition_guid(version: Version, label: str) -> UUID:
-    fixed = {"USR-A": USR_A_GUID, "USR-B": USR_B_GUID}
+    fixed = {f"USR-{slot.upper()}": guid for slot, guid in USR_PARTITION_GUIDS.items()}
     return fixed.get(label) or derived_uuid(version, f"partition {label}")
