@@ -19,8 +19,11 @@ from argosy.base.errors import InputError
 from argosy.base.progress import Silent
 from argosy.formats import gpt
 from argosy.formats.gpt import SECTOR_BYTES
+from argosy.formats.release import PAYLOAD
 from argosy.image.build import Request, ensure_release, read_release, verify_release
+from argosy.image.keys import keys_folder, load_keys
 from argosy.image.manifest import load
+from argosy.image.payload import look
 from argosy.image.toolbox import Toolbox, ensure_toolbox
 
 pytestmark = pytest.mark.vm
@@ -55,7 +58,18 @@ def test_a_second_build_takes_no_time(release: Path) -> None:
 
 def test_the_same_inputs_give_the_same_bytes(release: Path) -> None:
     verified = verify_release(release, None, Silent())
-    assert (verified.not_reproduced, verified.altered) == ((), ())
+    assert (verified.not_reproduced, verified.altered, verified.refused) == ((), (), "")
+
+
+def test_the_image_trusts_the_keys_that_sign_it(release: Path, usr: Path) -> None:
+    keys = load_keys(keys_folder())
+    in_image = {path.stem: path.read_bytes() for path in (usr / "share/argosy/keys").iterdir()}
+    assert in_image == {key.name: key.public for key in keys}
+    described = read_release(release)
+    assert set(described.keys) == {key.label for key in keys if key.private}
+    _, manifest = look(release / PAYLOAD)
+    assert (manifest.version, manifest.keys) == (described.version, described.keys)
+    assert f"COREOS_RELEASE_FLOOR={manifest.floor}\n" in (usr / "share/coreos/release").read_text()
 
 
 def test_checksums_and_package_list(release: Path) -> None:
