@@ -25,6 +25,13 @@ def test_a_window_survives_its_text(window: Window) -> None:
 
 
 @pytest.mark.parametrize(
+    "text", ["mon-fri 22:00-04:00", "sat,sun 00:00-24:00", "mon-wed,fri,sun 01:00-02:00"]
+)
+def test_windows_are_shown_as_they_are_typed(text: str) -> None:
+    assert show_window(parse_window(text)) == text
+
+
+@pytest.mark.parametrize(
     ("text", "window"),
     [
         ("02:00-05:00", Window(DAYS, "02:00", "05:00")),

@@ -58,7 +58,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
         "--token-file",
         metavar="FILE",
         type=Path,
-        default=os.environ.get("ARGOSY_TOKEN_FILE"),
+        default=os.environ.get("ARGOSY_TOKEN_FILE") or None,
         help="the token for changes; made if missing (default: `server-token` beside the database)",
     )
     parser.add_argument(

@@ -291,7 +291,18 @@ def parse_window(text: str) -> Window:
 def show_window(window: Window) -> str:
     """The text that `parse_window` takes."""
     clock = f"{window.start}-{'24:00' if window.end == '00:00' else window.end}"
-    return clock if window.days == DAYS else f"{','.join(window.days)} {clock}"
+    return clock if window.days == DAYS else f"{_show_days(window.days)} {clock}"
+
+
+def _show_days(days: tuple[str, ...]) -> str:
+    """Three days or more in a row as `mon-fri`."""
+    rows: list[list[str]] = []
+    for day in days:
+        if rows and DAYS.index(day) == DAYS.index(rows[-1][-1]) + 1:
+            rows[-1].append(day)
+        else:
+            rows.append([day])
+    return ",".join(f"{row[0]}-{row[-1]}" if len(row) > 2 else ",".join(row) for row in rows)
 
 
 def _parse_days(days: str, text: str) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 def publish(arguments: argparse.Namespace) -> int:
+    """Upload a release's payload, unless it is there, and give it to a channel."""
     from argosy.cli.progress import terminal_progress
     from argosy.formats.updateapi import Release
 
@@ -30,6 +31,7 @@ def publish(arguments: argparse.Namespace) -> int:
 
 
 def promote(arguments: argparse.Namespace) -> int:
+    """Give a channel what another has."""
     from argosy.formats.updateapi import Release
 
     release = Release(promote=arguments.from_)
@@ -37,6 +39,7 @@ def promote(arguments: argparse.Namespace) -> int:
 
 
 def rollback(arguments: argparse.Namespace) -> int:
+    """Give a channel its former version."""
     client = client_of(arguments)
     return _show_channel(arguments, client.rollback(arguments.app, arguments.channel, arguments.to))
 
@@ -57,6 +60,7 @@ def _show_channel(arguments: argparse.Namespace, channel: Channel) -> int:
 
 
 def channels(arguments: argparse.Namespace) -> int:
+    """Change a channel if asked to; show channels."""
     from msgspec import UNSET
 
     from argosy.cli.update.tables import print_channel, print_channels
@@ -78,12 +82,14 @@ def channels(arguments: argparse.Namespace) -> int:
 
 
 def pause(arguments: argparse.Namespace) -> int:
+    """Stop a group's updates."""
     from argosy.formats.updateapi import GroupChange
 
     return _change_group(arguments, GroupChange(updates_enabled=False))
 
 
 def resume(arguments: argparse.Namespace) -> int:
+    """Go on with a group's updates."""
     from msgspec import UNSET
 
     from argosy.formats.updateapi import GroupChange
@@ -100,6 +106,7 @@ def _change_group(arguments: argparse.Namespace, change: Any) -> int:
 
 
 def groups(arguments: argparse.Namespace) -> int:
+    """Change a group if asked to; show groups."""
     from argosy.cli.update.tables import print_group, print_groups
     from argosy.formats.updateapi import GroupChange
 
@@ -139,6 +146,7 @@ def _windows(arguments: argparse.Namespace) -> tuple[Window, ...] | None:
 
 
 def machines(arguments: argparse.Namespace) -> int:
+    """Name a machine if asked to; show machines."""
     from argosy.cli.update.tables import print_machine, print_machines
 
     client = client_of(arguments)

@@ -65,7 +65,7 @@ class Stock:
 
 
 class Client:
-    """Requests to the server at `url` (`InputError` if it is no address); without a token it can only read."""
+    """Requests to the server at `url` (`InputError` if that is no address); without a token only to read."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url = str(parse_address(url))

@@ -153,9 +153,9 @@ def _moment(then: datetime) -> str:
     return then.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _event_kind(event: Event) -> str:
-    """How an event looks: Omaha's result 0 is an error."""
-    return "bad" if event.type is not None and event.result == 0 else ""
+def _is_bad(event: Event) -> bool:
+    """Omaha's result 0 is an error."""
+    return event.type is not None and event.result == 0
 
 
 def _render(template: str, **values: Any) -> str:
@@ -183,7 +183,7 @@ def _environment() -> Environment:
         "size_words": words.size_words,
         "ago": words.ago_words,
         "moment": _moment,
-        "event_kind": _event_kind,
+        "is_bad": _is_bad,
         "states": words.STATES,
     }
     return environment
