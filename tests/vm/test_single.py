@@ -13,8 +13,8 @@ from tests.vm.conftest import Argosy, eventually
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
 MACHINE = "core-01"
-# Afterwards no program starts any more, /lib64 is gone: the kernel itself has to write all of it to the disk. It
-# makes / read-only last, so that the shell sees when it is done.
+# Afterwards no program starts any more, /lib64 is gone: the kernel itself has to write all of it to the disk.
+# It makes / read-only last, so that the shell sees when it is done.
 REMOVE_ALL = (
     "sudo sh -c 'rm -rf --one-file-system --no-preserve-root / 2>/dev/null;"
     " echo u >/proc/sysrq-trigger; while (: >/x) 2>/dev/null; do :; done'; echo done"
