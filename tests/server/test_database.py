@@ -93,8 +93,8 @@ def test_a_wrong_url_is_refused(url: str) -> None:
 
 def test_a_missing_driver_is_named() -> None:
     with (
-        pytest.raises(ArgosyError, match=r"`psycopg`.*not installed"),
-        open_database("postgresql+psycopg://user:secret@host/name", []),
+        pytest.raises(ArgosyError, match=r"`pymysql`.*not installed"),
+        open_database("mysql+pymysql://user:secret@host/name", []),
     ):
         pass
 

@@ -20,11 +20,12 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from argosy.base.errors import ArgosyError, InputError
-from argosy.base.files import locked
+from argosy.base.files import LockedError, locked
 from argosy.base.paths import data_folder
 
 _WRITES = "argosy_writes"
 _BUSY_TIMEOUT_MS = 5000
+_LOCK = 0x4172676F7379  # "Argosy": the number of our lock in PostgreSQL
 
 _versions = sql.Table(
     "schema_version",
@@ -80,7 +81,8 @@ class Database:
 def open_database(url: str, schemas: Sequence[Schema]) -> Iterator[Database]:
     """Open the database at `url` (as SQLAlchemy writes it) and bring its schema up to date.
 
-    An SQLite file is made, with its folder, readable by us alone, and held: a second server is refused.
+    An SQLite file is made, with its folder, readable by us alone. The database is held: a second server is
+    refused, for each knows in memory what it may promise.
     Raises `InputError` for a wrong URL, `ArgosyError` if the database cannot be used.
     """
     address = _parse(url)
@@ -91,6 +93,8 @@ def open_database(url: str, schemas: Sequence[Schema]) -> Iterator[Database]:
                 stack.enter_context(_sqlite_file(Path(address.database or "")))
             engine = _connect(address)
             stack.callback(engine.dispose)
+            if engine.dialect.name == "postgresql":
+                stack.enter_context(_postgresql_held(engine, shown))
             database = Database(engine)
             database.prepare(schemas)
         except (SQLAlchemyError, OSError) as error:
@@ -151,6 +155,15 @@ def _sqlite_file(path: Path) -> Iterator[None]:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     with locked(path.with_name(f"{path.name}.lock"), busy=f"another server is using {path}"):
+        yield
+
+
+@contextlib.contextmanager
+def _postgresql_held(engine: sql.Engine, shown: str) -> Iterator[None]:
+    """Hold PostgreSQL's lock for this application; the server frees it when the connection ends."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(sql.select(sql.func.pg_try_advisory_lock(_LOCK))):
+            raise LockedError(f"another server is using {shown}", hint="end it, or give this one its own")
         yield
 
 

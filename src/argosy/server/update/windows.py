@@ -43,7 +43,9 @@ def _spans(window: Window, here: ZoneInfo, today: date) -> Iterator[tuple[dateti
         day = today + timedelta(days=offset)
         if DAYS[day.weekday()] in window.days:
             last = day if end > start else day + timedelta(days=1)
-            yield _moment(day, start, here), _moment(last, end, here)
+            span = _moment(day, start, here), _moment(last, end, here)
+            if span[0] < span[1]:  # An hour that the clocks skip can leave nothing of it.
+                yield span
 
 
 def _moment(day: date, clock: time, here: ZoneInfo) -> datetime:
