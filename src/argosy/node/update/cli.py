@@ -14,8 +14,7 @@ from argosy.node.update.client import EngineClient, connect, set_value
 from argosy.node.update.config import MACHINE_FILE
 from argosy.node.update.model import Operation, Status, Why
 
-_POLL_S = 5.0
-_DRAWN_POLL_S = 1.0
+_POLL_S = 1.0
 _BAR_CELLS = 30
 
 _EXAMPLES = """\
@@ -148,7 +147,7 @@ async def _wait_for_end(engine: EngineClient) -> int:
             shown = line
         if status.operation in (Operation.NEED_REBOOT, Operation.IDLE):
             break
-        await asyncio.sleep(_DRAWN_POLL_S if drawn else _POLL_S)
+        await asyncio.sleep(_POLL_S)
     if drawn:
         print(file=sys.stderr)
     if status.operation is Operation.NEED_REBOOT:

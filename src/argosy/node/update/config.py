@@ -116,9 +116,7 @@ def _seconds(values: Mapping[str, _Value], key: str, default: float, *, most_s: 
     if value is None or not value.text:
         return default
     if not value.text.isdecimal() or not 1 <= int(value.text) <= most_s:
-        raise InputError(
-            f"{key}: `{value.text}` is not from 1 to {most_s} seconds", where=value.where
-        )
+        raise InputError(f"{key}: `{value.text}` is not from 1 to {most_s} seconds", where=value.where)
     return float(value.text)
 
 

@@ -178,6 +178,8 @@ def _read(response: http.client.HTTPResponse, server: str) -> bytes:
             raise _bad(f"it has more than {LIMIT_BYTES} bytes")
         if time.monotonic() - since_s > _TIMEOUT_S:
             raise TimeoutError(f"{server} took longer than {_TIMEOUT_S:g} s to answer")
+    if response.length:
+        raise http.client.IncompleteRead(bytes(data), response.length)
     return bytes(data)
 
 
