@@ -148,6 +148,12 @@ def prioritize(state: SlotsState, slot: str) -> Plan:
     return Plan(bits, project(bits), state.records, (*notes, f"{_name(slot)} is to boot next"))
 
 
+def follow(state: SlotsState) -> Plan:
+    """Someone changed the bits by hand: the boot loader is to do what they say now."""
+    bits, notes = _counted(state)
+    return Plan(bits, project(bits), state.records, notes)
+
+
 def bad_versions(records: Records) -> frozenset[str]:
     """Versions that failed on this machine and are not to be tried again."""
     return frozenset(failure.version for failure in records.failures if failure.version)

@@ -130,6 +130,10 @@ class Slots:
         """Have `slot` ("a" or "b") boot from now on. Raises `SlotsError` if it cannot boot."""
         self._change(lambda state: machine.prioritize(state, slot))
 
+    def follow(self) -> None:
+        """The bits were changed by hand: have the boot loader do what they say now."""
+        self._change(machine.follow)
+
     def next_boot(self) -> Choice:
         """Which slot the boot loader will take, and whether as a try."""
         return choose(self.observe().environment or BootEnvironment())
