@@ -153,6 +153,15 @@ def test_a_refused_payload_names_its_code(server: Server, home: dict[str, str], 
     assert "(truncated)" in wrong(home, "publish", broken, "--channel", "stable")
 
 
+def test_a_refusal_in_the_middle_of_an_upload_is_heard(home: dict[str, str], tmp_path: Path) -> None:
+    """The server refuses before it has read the payload; a connection that breaks would hide why."""
+    large = tmp_path / "large.gz"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    text = wrong(home, "publish", large, "--channel", "stable", "--stock", "no version")
+    assert "(invalid)" in text
+
+
 def test_a_server_that_is_none(home: dict[str, str], server: Server) -> None:
     text = wrong({**home, "ARGOSY_SERVER": f"{server.address}/nothere"}, "machines")
     assert "is not an address" in text or "not as an update service does" in text

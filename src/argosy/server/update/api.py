@@ -6,7 +6,7 @@ Whoever may look may GET; everything else needs the token.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
@@ -130,14 +130,23 @@ class RestApi:
         raise NotFoundError(f"there is no package {wanted}")
 
     async def _upload(self, request: Request) -> api.Package:
+        chunks = request.stream()
+        try:
+            return await self._take(request, chunks)
+        except ArgosyError:
+            # Let the operator send the rest: most clients hear a refusal only when they have sent all.
+            async for _ in chunks:
+                pass
+            raise
+
+    async def _take(self, request: Request, chunks: AsyncIterator[bytes]) -> api.Package:
         version = request.query_params.get("stock")
         if version is None:
-            length = _content_length(request)
-            return await self._service.upload(request.stream(), length=length)
+            return await self._service.upload(chunks, length=_content_length(request))
         name = request.query_params.get("name", "update.gz")
         arch = request.query_params.get("arch", "")
         return await self._service.upload_stock(
-            request.stream(), app=app_of(request), version=version, name=name, arch=arch
+            chunks, app=app_of(request), version=version, name=name, arch=arch
         )
 
     async def _channels(self, request: Request) -> tuple[api.Channel, ...]:
