@@ -8,12 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from argosy.base.progress import Silent
+from argosy.image.build import Request, ensure_release, read_release
 from argosy.lab.model import Machine, Site
 from argosy.lab.store import Store
 
@@ -85,3 +87,13 @@ def cluster(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield argosy
     finally:
         argosy("destroy")
+
+
+@pytest.fixture(scope="session")
+def second(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a newer release of the same sources."""
+    first = read_release(release).parsed_version
+    request = Request(
+        replace(first, patch=first.patch + 1), out=tmp_path_factory.mktemp("second") / "release"
+    )
+    return ensure_release(request, Silent()).folder
