@@ -34,8 +34,8 @@ def etcd(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def release() -> Path:
-    """The folder of a release made from this checkout, in its usual place: built once, then found again."""
+    """The folder of this checkout's release in its usual place, found or made as by `argosy up`."""
     from argosy.base.progress import Silent
-    from argosy.image.build import Request, ensure_release
+    from argosy.lab.wiring import find_release
 
-    return ensure_release(Request(), Silent()).folder
+    return find_release(None, Silent()).folder

@@ -92,7 +92,7 @@ def test_the_network_is_one_process(prepared: Site, driver: QemuDriver) -> None:
 
 
 def test_a_release_that_lacks_a_file(site: Site, driver: QemuDriver) -> None:
-    with pytest.raises(ArgosyError, match="disk.img is missing"):
+    with pytest.raises(ArgosyError, match=r"disk\.img is missing"):
         driver.prepare(site, Silent())
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from argosy.base.cli import print_json
 from argosy.cli.keys import DEVELOPMENT_NOTE
+from argosy.cli.releases import print_removed
 from argosy.formats.release import CHANNELS
 from argosy.formats.version import parse_version
 
@@ -51,6 +52,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
 def _build(arguments: argparse.Namespace) -> int:
     from argosy.cli.progress import terminal_progress
     from argosy.image.build import Request, ensure_release, release_sizes
+    from argosy.lab.releases import prune_automatic
+    from argosy.lab.wiring import open_store
 
     if arguments.verify:
         return _verify(arguments)
@@ -65,9 +68,16 @@ def _build(arguments: argparse.Namespace) -> int:
     with terminal_progress() as progress:
         built = ensure_release(request, progress)
         sizes = release_sizes(built, progress)
+        removed = [] if built.reused else prune_automatic(open_store(), progress)
     if arguments.json:
         print_json(
-            {"folder": str(built.folder), "reused": built.reused, "release": built.release, "sizes": sizes}
+            {
+                "folder": str(built.folder),
+                "reused": built.reused,
+                "release": built.release,
+                "sizes": sizes,
+                "removed": [release.version for release in removed],
+            }
         )
         return 0
     print(
@@ -78,6 +88,7 @@ def _build(arguments: argparse.Namespace) -> int:
     print(f"  in          {built.folder}")
     for key in built.release.keys:
         print(f"  signed by   {key.name} ({key.id}){DEVELOPMENT_NOTE if key.development else ''}")
+    print_removed(removed)
     return 0
 
 

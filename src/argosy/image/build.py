@@ -79,6 +79,11 @@ def releases_folder() -> Path:
     return paths.data_folder() / "releases"
 
 
+def automatic_mark(folder: Path) -> Path:
+    """The file beside a release's folder that says that nobody asked for this version: it may go one day."""
+    return folder.with_name(f".{folder.name}.automatic")
+
+
 def read_release(folder: Path) -> Release:
     """A release folder's description. Raises `InputError` if the folder is none."""
     path = folder / RELEASE_JSON
@@ -106,10 +111,17 @@ def ensure_release(request: Request, progress: Progress, *, today: date | None =
         folder = request.out or releases_folder() / str(inputs.version)
         there = _release_at(folder)
         if there and there.inputs == inputs.digest and there.version == str(inputs.version):
+            if request.version:
+                automatic_mark(folder).unlink(missing_ok=True)
             return Built(folder, there, True)
         _check_free(folder, there)
         _check_space(folder.parent, _NEEDED_RELEASE_BYTES)
-        return Built(folder, _build(inputs, folder, cache, progress), False)
+        release = _build(inputs, folder, cache, progress)
+        if request.version or request.out:
+            automatic_mark(folder).unlink(missing_ok=True)
+        else:
+            automatic_mark(folder).touch()
+        return Built(folder, release, False)
 
 
 def release_sizes(built: Built, progress: Progress) -> dict[str, int]:

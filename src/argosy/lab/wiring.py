@@ -16,6 +16,7 @@ from argosy.lab.driver import Driver
 from argosy.lab.model import DriverName
 from argosy.lab.nspawn.driver import NspawnDriver
 from argosy.lab.qemu.driver import QemuDriver
+from argosy.lab.releases import prune_automatic
 from argosy.lab.store import Store
 
 
@@ -37,6 +38,8 @@ def find_release(selector: str | None, progress: Progress) -> ReleaseChoice:
     """A release by version or folder; without a selector what `argosy build` makes, built if needed."""
     if selector is None:
         built = build.ensure_release(build.Request(), progress)
+        if not built.reused:
+            prune_automatic(open_store(), progress)
         return ReleaseChoice(built.release.version, built.folder)
     folder = Path(selector)
     if not folder.is_dir():
