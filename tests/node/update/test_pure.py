@@ -208,13 +208,12 @@ def test_every_code_has_a_number() -> None:
 
 SETTINGS = Settings(server="http://a/", version=OLD)
 EMPTY = UsrAttributes()
+EMPTY = UsrAttributes()
 COMMITTED = UsrAttributes(priority=1, successful=True)
 OFFER = Offer(NEW, ("http://a/x",), 100, payload="sha")
 
 
-def slots(
-    b: UsrAttributes = UsrAttributes(), *, a: UsrAttributes = COMMITTED, **records: object
-) -> SlotsState:
+def slots(b: UsrAttributes = EMPTY, *, a: UsrAttributes = COMMITTED, **records: object) -> SlotsState:
     return SlotsState(SlotBits(a, b), BootEnvironment(), "a", Records(**records))  # type: ignore[arg-type]
 
 

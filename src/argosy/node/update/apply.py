@@ -7,6 +7,7 @@ server, a full disk), the slot stays invalid, and the next call goes on or begin
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
@@ -125,13 +126,19 @@ def apply(
         _verify(opened.manifest, target)
         steps.verified()
     except UpdateError as error:
-        target.remove_partial()
-        if not {problem.code for problem in error.problems} <= _RESUMABLE:
-            journal.remove()
+        _tidy_up(target, journal, resumable={each.code for each in error.problems} <= _RESUMABLE)
         raise
     with _refused_by_slots():
         slots.arm(opened.manifest.version)
     journal.remove()
+
+
+def _tidy_up(target: Target, journal: Journal, *, resumable: bool) -> None:
+    """If a disk refuses even that, the journal stays, and the next start of the engine tries it again."""
+    with contextlib.suppress(OSError):
+        target.remove_partial()
+        if not resumable:
+            journal.remove()
 
 
 def _open(source: Source, wanted: Wanted) -> Opened:
