@@ -24,9 +24,10 @@ _ESP = Path("/run/argosy/esp")
 
 _EXAMPLES = """\
 examples:
-  sudo argosy slots           what is in both slots, what boots next, what failed and why
-  sudo argosy slots --json    the same for scripts
-  sudo argosy slots --boot a  boot slot A from the next reboot on
+  sudo argosy slots                     what is in both slots, what boots next, what failed and why
+  sudo argosy slots --json              the same for scripts
+  sudo argosy slots --boot a            boot slot A from the next reboot on
+  sudo argosy slots --forget 4892.0.0   it failed here, but let it be tried again
 """
 
 
@@ -62,6 +63,7 @@ def add_command(commands: Any) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--boot", choices=("a", "b"), help="boot this slot from the next reboot on")
+    parser.add_argument("--forget", metavar="VERSION", help="let a version that failed here be tried again")
     parser.set_defaults(handler=_slots)
 
 
@@ -73,6 +75,8 @@ def _slots(arguments: argparse.Namespace) -> int:
         slots = this_machine()
         if arguments.boot:
             slots.prioritize(arguments.boot)
+        if arguments.forget:
+            slots.forget(arguments.forget)
         state = slots.observe()
     except PermissionError as error:
         raise ArgosyError(f"only root reads {error.filename}", hint="try: sudo argosy slots") from error

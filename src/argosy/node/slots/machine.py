@@ -154,6 +154,15 @@ def follow(state: SlotsState) -> Plan:
     return Plan(bits, project(bits), state.records, notes)
 
 
+def forget(state: SlotsState, version: str) -> Plan:
+    """A person wants `version` to be tried again. Raises `SlotsError` if it never failed here."""
+    left = tuple(failure for failure in state.records.failures if failure.version != version)
+    if left == state.records.failures:
+        raise SlotsError(f"{version} has not failed on this machine")
+    bits, notes = _counted(state)
+    return Plan(bits, project(bits), replace(state.records, failures=left), notes)
+
+
 def bad_versions(records: Records) -> frozenset[str]:
     """Versions that failed on this machine and are not to be tried again."""
     return frozenset(failure.version for failure in records.failures if failure.version)

@@ -130,6 +130,10 @@ class Slots:
         """Have `slot` ("a" or "b") boot from now on. Raises `SlotsError` if it cannot boot."""
         self._change(lambda state: machine.prioritize(state, slot))
 
+    def forget(self, version: str) -> None:
+        """`version` failed here, and may be tried again all the same. Raises `SlotsError` if it did not."""
+        self._change(lambda state: machine.forget(state, version))
+
     def follow(self) -> None:
         """The bits were changed by hand: have the boot loader do what they say now."""
         self._change(machine.follow)
