@@ -14,7 +14,7 @@ from argosy.base.files import replace_file
 from argosy.base.progress import Progress
 from argosy.cli.progress import terminal_progress
 from argosy.image.build import Request, ensure_release
-from bench import apply, boot, daemons, sizes
+from bench import apply, boot, daemons, service, sizes
 
 _RESULTS = Path(__file__).parent / "results"
 _EPILOG = """\
@@ -23,9 +23,10 @@ examples:
   python -m bench boot --runs 5       CPU seconds from power-on to healthy, against a plain Debian root
   python -m bench apply --runs 5      CPU and memory of a full update, against the least possible
   python -m bench sizes               /usr, packed release, initrd
+  python -m bench service             checks a second of the update service with 100,000 known machines
   python -m bench daemons             memory and CPU of our daemons after ten idle minutes (needs root)
 """
-_PARTS = ("boot", "sizes", "apply", "daemons")
+_PARTS = ("boot", "sizes", "apply", "service", "daemons")
 
 
 def main() -> int:
@@ -58,6 +59,8 @@ def _measure(arguments: argparse.Namespace) -> int:
 def _part(part: str, arguments: argparse.Namespace, progress: Progress) -> Any:
     if part == "daemons":
         return [asdict(result) for result in daemons.measure(arguments.idle, progress)]
+    if part == "service":
+        return [asdict(result) for result in service.measure(progress)]
     release = ensure_release(Request(), progress).folder
     if part == "boot":
         return asdict(boot.measure(release, arguments.runs, progress))

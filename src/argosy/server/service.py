@@ -111,7 +111,7 @@ async def _run(
 ) -> None:
     config = uvicorn.Config(
         app,
-        http="h11",
+        http="httptools",
         ws="none",
         lifespan="off",
         log_config=None,

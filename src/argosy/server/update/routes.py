@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
@@ -72,22 +72,38 @@ class _Omaha:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            response = await self._answer(Request(scope, receive))
-        except ClientDisconnect:
-            return
+            body = await _body(receive)
+            if body is None:
+                return  # The client has gone.
+            answer = await self._answer(scope, body)
         except InputError as error:
-            response = PlainTextResponse(f"{error}\n", 400)
-        await response(scope, receive, send)
+            await PlainTextResponse(f"{error}\n", 400)(scope, receive, send)
+            return
+        headers = [(b"content-type", b"text/xml"), (b"content-length", b"%d" % len(answer))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": answer})
 
-    async def _answer(self, request: Request) -> Response:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > LIMIT_BYTES:
-                return PlainTextResponse("the request is too large\n", 413, headers={"Connection": "close"})
-        asked = self._url or asked_address(request.url.scheme, request.headers.get("host", ""))
+    async def _answer(self, scope: Scope, body: bytes) -> bytes:
+        host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+        asked = self._url or asked_address(scope["scheme"], host.decode("latin-1"))
         if asked is None:
             raise InputError("the Host header holds no host name")
-        address = request.client.host if request.client else ""
-        answer = await self._service.desk.answer(decode_request(bytes(body)), Caller(address, asked))
-        return Response(encode_response(answer), media_type="text/xml")
+        client = scope["client"]
+        request = decode_request(body)
+        return encode_response(
+            await self._service.desk.answer(request, Caller(client[0] if client else "", asked))
+        )
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The request's body; None if the client has gone. Raises `InputError` if it is too large."""
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message.get("body", b"")
+        if len(body) > LIMIT_BYTES:
+            raise InputError(f"the request has more than {LIMIT_BYTES} bytes")
+        if not message.get("more_body", False):
+            return body
