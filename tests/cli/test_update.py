@@ -117,6 +117,14 @@ def test_machines(server: Server, home: dict[str, str], tmp_path: Path) -> None:
     assert answer(home, "resume", "stable", "--retry", "4892.0.0")["stopped"] == []
 
 
+def test_more_machines_than_one_answer_holds(server: Server, home: dict[str, str]) -> None:
+    for number in range(1001):
+        Machine(server.address, f"{number:032x}", "4890.0.0").ask()
+    done = argosy(home, "machines", "--json")
+    assert [machine["id"] for machine in json.loads(done.stdout)] == [f"{n:032x}" for n in range(1001)]
+    assert "asking the server for its machines" in done.stderr.decode()
+
+
 def test_plain_errors(server: Server, home: dict[str, str], tmp_path: Path) -> None:
     release = small_payload(tmp_path / "release", "4892.0.0", server.keys)
     away = {**home, "ARGOSY_SERVER": "http://127.0.0.1:1"}

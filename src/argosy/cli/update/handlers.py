@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from argosy.base.errors import InputError
 from argosy.cli.update.server import client_of, find_payload
 
 if TYPE_CHECKING:
-    from argosy.formats.updateapi import Channel, Window
+    from argosy.formats.updateapi import Channel, Machine, Machines, Window
     from argosy.server.update.client import Stock
 
 
@@ -155,8 +155,22 @@ def machines(arguments: argparse.Namespace) -> int:
         client.name_machine(arguments.app, machine, arguments.alias)
     if arguments.machine is not None:
         return _show(arguments, client.machine(arguments.app, arguments.machine), print_machine)
-    found = tuple(client.machines(arguments.app, group=arguments.group, state=arguments.state))
-    return _show(arguments, found, print_machines)
+    pages = client.machines(arguments.app, group=arguments.group, state=arguments.state)
+    return _show(arguments, _all(pages), print_machines)
+
+
+def _all(pages: Iterator[Machines]) -> tuple[Machine, ...]:
+    """The machines of all pages. Progress is only shown if there are several."""
+    from argosy.cli.progress import terminal_progress
+
+    first = next(pages)
+    found = list(first.machines)
+    if first.after is not None:
+        with terminal_progress() as progress, progress.step("asking the server for its machines") as step:
+            for page in pages:
+                found += page.machines
+                step.note(f"{len(found)} so far")
+    return tuple(found)
 
 
 def _show(arguments: argparse.Namespace, value: Any, show: Callable[[Any], None]) -> int:

@@ -82,14 +82,14 @@ class Client:
         """All groups of an application."""
         return self._ask("GET", "/groups", tuple[Group, ...], {"app": app})
 
-    def machines(self, app: str, *, group: str | None, state: str | None) -> Iterator[Machine]:
-        """All machines by their id; those of one group or in one state, if given."""
+    def machines(self, app: str, *, group: str | None, state: str | None) -> Iterator[Machines]:
+        """All machines by their id, page by page; those of one group or in one state, if given."""
         query = {"app": app, "group": group, "state": state}
         page = self._ask("GET", "/machines", Machines, query)
-        yield from page.machines
+        yield page
         while page.after is not None:
             page = self._ask("GET", "/machines", Machines, {**query, "after": page.after})
-            yield from page.machines
+            yield page
 
     def machine(self, app: str, machine: str) -> MachineDetail:
         """One machine and what it told."""
