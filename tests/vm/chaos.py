@@ -142,6 +142,7 @@ def main() -> int:
         "--seed", type=int, default=1, help="the same seed, the same cuts (default: %(default)s)"
     )
     parser.add_argument("--machines", type=int, default=2, help="each with its share (default: %(default)s)")
+    parser.add_argument("--releases", type=Path, nargs=2, metavar="DIR", help="two releases (default: built)")
     parser.set_defaults(handler=_chaos)
     return cli.main(parser)
 
@@ -150,17 +151,16 @@ def _chaos(arguments: argparse.Namespace) -> int:
     started_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="chaos.") as name:
         folder = Path(name)
-        with terminal_progress() as progress:
-            first = ensure_release(Request(), progress).folder
-            version = next_version(read_release(first).version)
-            second = ensure_release(Request(version=version, out=folder / "second"), progress).folder
+        first, second = arguments.releases or _two_releases(folder)
         shares = _shares(schedule(arguments.cuts, arguments.seed), arguments.machines)
 
         def run(number: int) -> list[Came]:
+            def tell(text: str) -> None:
+                now_s = time.monotonic() - started_s
+                print(f"{now_s:6.0f} s  machine {number + 1}: {text}", file=sys.stderr, flush=True)
+
             with one_machine(folder / str(number), first, user_data=LEAN) as node:
-                return Chaos(node, (first, second), lambda text: _say(number, started_s, text)).run(
-                    shares[number]
-                )
+                return Chaos(node, (first, second), tell).run(shares[number])
 
         with ThreadPoolExecutor(len(shares)) as pool:
             came = [each for share in pool.map(run, range(len(shares))) for each in share]
@@ -168,12 +168,16 @@ def _chaos(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _two_releases(folder: Path) -> tuple[Path, Path]:
+    """The newest release, and another one of the same sources, built in `folder`."""
+    with terminal_progress() as progress:
+        first = ensure_release(Request(), progress).folder
+        version = next_version(read_release(first).version)
+        return first, ensure_release(Request(version, out=folder / "second"), progress).folder
+
+
 def _shares(rounds: list[Round], machines: int) -> list[list[Round]]:
     return [share for number in range(machines) if (share := rounds[number::machines])]
-
-
-def _say(number: int, started_s: float, text: str) -> None:
-    print(f"{time.monotonic() - started_s:6.0f} s  machine {number + 1}: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,8 @@ class Node:
     def on_service(self) -> MachineDetail:
         """The machine as the update service knows it."""
         client = self._service()
-        [machine] = client.machines(APPLICATION_ID, group=None, state=None)
+        [page] = client.machines(APPLICATION_ID, group=None, state=None)
+        [machine] = page.machines
         return client.machine(APPLICATION_ID, machine.id)
 
     @property
