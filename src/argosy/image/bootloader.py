@@ -21,7 +21,7 @@ _TIMEOUT_S = 1
 _FOLDER = "/coreos/grub"
 _MODULES = (
     *("part_gpt", "fat", "ext2", "normal", "configfile", "linux", "loadenv", "test", "echo", "sleep"),
-    *("search", "search_label", "serial", "terminal", "minicmd", "reboot", "halt", "gzio", "smbios"),
+    *("true", "search", "search_label", "serial", "terminal", "minicmd", "reboot", "halt", "gzio", "smbios"),
 )
 # Offsets in GRUB's i386-pc images, as grub-bios-setup patches them (include/grub/i386/pc/boot.h, offsets.h).
 _BOOT_KERNEL_SECTOR = 0x5C
