@@ -381,6 +381,7 @@ def _print_next(site: Site, *, sample: bool) -> None:
     print("\nnext:")
     for line in lines:
         print(f"  {line}")
+    print(f"\nupdates of its machines: http://127.0.0.1:{site.cluster.server_port}/updates")
 
 
 def _program() -> str:
