@@ -89,8 +89,8 @@ class Chaos:
         if phase in (Phase.DOWNLOAD, Phase.FINISH):
             words = ssh.command(self._node.argosy.site, self._node.machine, ["update_engine_client -update"])
             client = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            begun = {State.DOWNLOADING} if phase is Phase.DOWNLOAD else set()
-            self._wait_for({*begun, State.DOWNLOADED, State.INSTALLED})
+            begun = (State.DOWNLOADING,) if phase is Phase.DOWNLOAD else ()
+            self._wait_for(*begun, State.DOWNLOADED, State.INSTALLED)
             return client
         before = self._node.ready()
         self._node.update()
@@ -99,11 +99,11 @@ class Chaos:
             self._node.restarted(before)
         return None
 
-    def _wait_for(self, states: set[State]) -> None:
+    def _wait_for(self, *states: State) -> None:
         """Wait until the service hears that the machine is that far."""
         deadline = time.monotonic() + _PATIENCE_S
-        while (state := self._node.on_service().machine.state) not in states:
-            assert time.monotonic() < deadline, f"the machine is still {state.value}"
+        while not self._node.has_state(*states):
+            assert time.monotonic() < deadline, f"the machine is still {self._node.on_service()}"
             time.sleep(_LOOK_EVERY_S)
 
     def _complete(self, target: str) -> None:

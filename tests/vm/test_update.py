@@ -47,8 +47,9 @@ def test_a_whole_update(node: Node, release: Path, second: Path) -> None:
     assert f"A  {old}  good" in words and f"B  {new}  good, runs now" in words
     assert "next boot: slot B" in words
     assert "runs" in node.on("update_engine_client -why")
-    eventually(lambda: node.on_service().machine.state is State.CURRENT)
-    assert node.on_service().machine.version == new
+    eventually(lambda: node.has_state(State.CURRENT))
+    machine = node.on_service()
+    assert machine and machine.version == new
 
 
 def test_a_failing_probe_brings_the_old_version_back(node: Node, second: Path, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from typing import Any
 from tests.vm.conftest import Argosy, eventually
 
 from argosy.formats.payload import APPLICATION_ID
-from argosy.formats.updateapi import Group, MachineDetail, State
+from argosy.formats.updateapi import Group, State
+from argosy.formats.updateapi import Machine as ServiceMachine
 from argosy.formats.version import Version, parse_version
 from argosy.lab import ssh
 from argosy.lab.model import Machine
@@ -126,12 +127,15 @@ class Node:
         boot, version, slot, usr, verity = done.stdout.splitlines()
         return Look(boot, version, slot, usr, verity)
 
-    def on_service(self) -> MachineDetail:
-        """The machine as the update service knows it."""
-        client = self._service()
-        [page] = client.machines(APPLICATION_ID, group=None, state=None)
-        [machine] = page.machines
-        return client.machine(APPLICATION_ID, machine.id)
+    def on_service(self) -> ServiceMachine | None:
+        """The machine as the update service knows it; None if it has not been heard of yet."""
+        [page] = self._service().machines(APPLICATION_ID, group=None, state=None)
+        return page.machines[0] if page.machines else None
+
+    def has_state(self, *states: State) -> bool:
+        """Whether the service takes it to be that far."""
+        machine = self.on_service()
+        return machine is not None and machine.state in states
 
     @property
     def _address(self) -> str:
@@ -190,9 +194,9 @@ class Node:
         assert (failure["version"], bool(re.search(reason, failure["reason"]))) == (str(version), True), (
             failure
         )
-        eventually(lambda: self.on_service().machine.state is State.FELL_BACK)
-        machine = self.on_service().machine
-        assert re.search(reason, machine.reason) and machine.bad == (str(version),), machine
+        eventually(lambda: self.has_state(State.FELL_BACK))
+        machine = self.on_service()
+        assert machine and re.search(reason, machine.reason) and machine.bad == (str(version),), machine
         [stop] = [stop for stop in self.group().stopped if stop.version == str(version)]
         assert stop.machine == machine.id and re.search(reason, stop.reason), stop
         page = self.page()
