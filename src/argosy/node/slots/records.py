@@ -7,13 +7,10 @@ boot more than all else here.
 from __future__ import annotations
 
 import json
-import logging
 from pathlib import Path
 
 from argosy.base.files import replace_file
 from argosy.node.slots.model import SLOTS, Failure, Records
-
-log = logging.getLogger(__name__)
 
 
 def read_records(path: Path) -> Records:
@@ -23,7 +20,9 @@ def read_records(path: Path) -> Records:
     except FileNotFoundError:
         return Records()
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        log.warning("%s is damaged and starts anew: %s", path, error)
+        import logging  # costs every boot, and is hardly ever needed
+
+        logging.getLogger(__name__).warning("%s is damaged and starts anew: %s", path, error)
         return Records()
 
 

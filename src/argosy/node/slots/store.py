@@ -25,7 +25,6 @@ from argosy.formats.gpt import (
     usr_attributes,
     with_usr_attributes,
 )
-from argosy.formats.slotcfg import SLOT_ARGUMENT
 from argosy.node.disk.device import disk_of_root
 from argosy.node.disk.table import read_table, write_table
 from argosy.node.disk.writes import Write, copy_writes
@@ -225,7 +224,7 @@ def this_machine(esp: Path = ESP) -> Slots:
 
 def running_slot(cmdline: str) -> str | None:
     """ "a" or "b" from the kernel's command line; None without a slot."""
-    found = re.search(rf"(?:^|\s){re.escape(SLOT_ARGUMENT)}=([ab])(?:\s|$)", cmdline)
+    found = re.search(r"(?:^|\s)argosy\.slot=([ab])(?:\s|$)", cmdline)
     return found[1] if found else None
 
 
