@@ -1,4 +1,4 @@
-"""What a boot waits for imports little: an emulated machine pays a second for what a workstation does not notice."""
+"""What a boot waits for imports little: an emulated machine pays a second for it."""
 
 from __future__ import annotations
 
