@@ -1,6 +1,6 @@
 # The few commands of a checkout. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up test check unit vm bench docs clean dev
+.PHONY: help up test check unit vm chaos bench docs clean dev
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
@@ -23,6 +23,9 @@ unit: dev ## the tests that boot no virtual machine
 
 vm: dev ## the tests that boot virtual machines
 	@$(PYTHON) -m pytest -m vm
+
+chaos: dev ## thirty power cuts at random moments of updates, in virtual machines
+	@$(PYTHON) -m tests.vm.chaos
 
 bench: dev ## measure, as ratios against references in the same run
 	@$(PYTHON) -m bench

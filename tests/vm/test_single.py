@@ -1,4 +1,4 @@
-"""One virtual machine that boots through UEFI: that it is the same system, and that `rm -rf /` resets it."""
+"""One virtual machine that boots through UEFI: the same system, an update, and a reset by `rm -rf /`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 from tests.vm.conftest import Argosy, eventually
+from tests.vm.updates import Node
+
+from argosy.image.build import read_release
 
 pytestmark = [pytest.mark.vm, pytest.mark.timeout(1800)]
 
@@ -61,6 +64,12 @@ def test_the_paths_and_commands_of_the_original_are_there(uefi: Argosy) -> None:
     for line in ("etcd2 --version", "docker --version", "systemctl --failed", "journalctl --disk-usage"):
         uefi.on(MACHINE, line)
     assert uefi.on(MACHINE, "sudo passwd -S root").split()[1] == "L"
+
+
+def test_an_update_through_uefi(uefi: Argosy, second: Path) -> None:
+    after = Node(uefi).take(second)
+    assert (after.version, after.slot, after.verified) == (read_release(second).version, "b", True)
+    assert uefi.on(MACHINE, "test -d /sys/firmware/efi && echo yes") == "yes"
 
 
 def test_removing_everything_is_a_factory_reset(uefi: Argosy) -> None:

@@ -160,6 +160,16 @@ class Node:
         """Take the update that the service has, in the foreground, as a person would."""
         self.on("update_engine_client -update", timeout_s=PATIENCE_S)
 
+    def take(self, release: Path) -> Look:
+        """A whole update to a release, as far as its commit."""
+        before = self.ready()
+        self.publish(release)
+        self.update()
+        self.reboot()
+        after = self.restarted(before)
+        self.committed(after.slot)
+        return after
+
     def reboot(self) -> None:
         """Ask for a reboot; do not wait for it."""
         self.try_("sudo systemctl reboot")
