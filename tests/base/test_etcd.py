@@ -19,6 +19,7 @@ from argosy.base.etcd import (
     EtcdError,
     Event,
     LeaseNotFoundError,
+    Login,
     Put,
     Range,
     UnavailableError,
@@ -250,3 +251,46 @@ async def _until_written(client: Etcd, key: str) -> None:
         else:
             assert outcome is not None
             return
+
+
+def test_a_condition_on_a_range_holds_for_all_its_keys(etcd: Cluster) -> None:
+    async def body(client: Etcd) -> None:
+        seen = (await client.range(Range("/a/", "/a0"))).revision
+        unchanged = Compare("/a/", "mod", seen + 1, "LESS", end="/a0")
+        assert (await client.txn([unchanged], [Put("/a/1", b"x")])).succeeded
+        assert not (await client.txn([unchanged], [Put("/a/2", b"x")])).succeeded
+
+    with_client(etcd, body)
+
+
+def test_members(etcd: Cluster) -> None:
+    async def body(client: Etcd) -> None:
+        (member,) = await client.members()
+        assert (member.name, list(member.client_urls), member.is_learner) == ("m0", [*etcd.endpoints], False)
+        assert member.id == await client.member_id()
+
+    with_client(etcd, body)
+
+
+def test_a_user_logs_in_and_again_when_etcd_forgot(etcd: Cluster) -> None:
+    ctl = etcd.etcdctl()
+    run([*ctl, "user", "add", "root:secret"])
+    run([*ctl, "user", "grant-role", "root", "root"])
+    run([*ctl, "auth", "enable"])
+
+    async def body() -> None:
+        anonymous = Etcd(etcd.endpoints)
+        with pytest.raises(EtcdError, match="user name is empty"):
+            await anonymous.get("/a")
+        client = Etcd(etcd.endpoints, login=Login("root", "secret"))
+        await client.put("/a", b"x")
+        # Tokens are kept in memory only.
+        etcd.members[0].kill()
+        etcd.members[0].start()
+        await asyncio.sleep(3)
+        found = await client.get("/a")
+        assert found is not None
+        with pytest.raises(EtcdError, match="authentication failed"):
+            await Etcd(etcd.endpoints, login=Login("root", "wrong")).get("/a")
+
+    asyncio.run(body())

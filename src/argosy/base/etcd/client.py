@@ -18,13 +18,16 @@ from argosy.base.etcd.model import (
     Found,
     KeyValue,
     LeaseNotFoundError,
+    Login,
+    Member,
     Operation,
     Outcome,
     Put,
     Range,
+    TokenError,
     UnavailableError,
 )
-from argosy.base.http import Client, HttpError, Stream
+from argosy.base.http import Client, Headers, HttpError, Stream
 from argosy.base.loop import Backoff, Clock, SystemClock
 
 T = TypeVar("T")
@@ -42,14 +45,20 @@ class Etcd:
         *,
         timeout_s: float = 5.0,
         tls: TlsFiles | None = None,
+        login: Login | None = None,
         clock: Clock | None = None,
     ) -> None:
-        """`endpoints` are such as `http://127.0.0.1:2379`; `timeout_s` bounds one try on one of them."""
+        """`endpoints` are such as `http://127.0.0.1:2379`; `timeout_s` bounds one try on one of them.
+
+        Watches are not made as the user `login`: nobody needs that so far.
+        """
         addresses = [parse_address(endpoint) for endpoint in endpoints]
         self._clients = [Client(address, timeout_s=timeout_s, tls=tls) for address in addresses]
         self._watches: dict[Client, set[Stream]] = {client: set() for client in self._clients}
         self._clock = clock or SystemClock()
         self._timeout_s = timeout_s
+        self._login = login
+        self._token = ""
 
     def close(self) -> None:
         """Close all connections."""
@@ -101,6 +110,15 @@ class Etcd:
         reply = await self._call("kv/txn", body, wire.TxnReply, repeat=repeat)
         ranges = [part.response_range.kvs for part in reply.responses if part.response_range is not None]
         return Outcome(reply.header.revision, reply.succeeded, ranges)
+
+    async def members(self) -> Sequence[Member]:
+        """The members of the cluster, as its leader knows them."""
+        body = {"linearizable": True}
+        return (await self._call("cluster/member/list", body, wire.MembersReply, repeat=True)).members
+
+    async def member_id(self) -> int:
+        """The id of the member that answers."""
+        return (await self._call("maintenance/status", {}, wire.Reply, repeat=True)).header.member_id
 
     async def grant(self, ttl_s: int) -> int:
         """Make a lease that lives for `ttl_s` after its last keep-alive; returns its id."""
@@ -155,13 +173,26 @@ class Etcd:
             raise UnavailableError(str(error), sent=True) from error
 
     async def _call(self, path: str, body: Any, kind: type[T], *, repeat: bool = False) -> T:
+        """Ask as the user, if there is one; a token that etcd has forgotten is replaced once."""
+        if self._login is None:
+            return await self._ask(path, body, kind, repeat=repeat)
+        if self._token:
+            try:
+                return await self._ask(path, body, kind, repeat=repeat)
+            except TokenError:
+                self._token = ""
+        credentials = {"name": self._login.user, "password": self._login.password}
+        self._token = (await self._ask("auth/authenticate", credentials, wire.TokenReply, repeat=True)).token
+        return await self._ask(path, body, kind, repeat=repeat)
+
+    async def _ask(self, path: str, body: Any, kind: type[T], *, repeat: bool) -> T:
         """Ask one endpoint after the other; with `repeat`, also when the request may have arrived."""
         data = msgspec.json.encode(body)
         deadline = time.monotonic() + self._timeout_s * len(self._clients)
         problems, sent = [], False
         for client in list(self._clients):
             try:
-                answer = await client.request("POST", f"/v3/{path}", body=data)
+                answer = await client.request("POST", f"/v3/{path}", body=data, headers=self._headers())
                 return wire.decoded(answer.status, answer.body, kind)
             except HttpError as error:
                 problems.append(error.message)
@@ -175,6 +206,9 @@ class Etcd:
             if (sent and not repeat) or time.monotonic() > deadline:
                 break
         raise UnavailableError("; ".join(problems), sent=sent)
+
+    def _headers(self) -> Headers:
+        return (("authorization", self._token),) if self._token else ()
 
     def _demote(self, client: Client) -> None:
         """Ask this endpoint last from now on, and move its watches elsewhere."""

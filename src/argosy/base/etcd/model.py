@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
@@ -29,6 +29,10 @@ class LeaseNotFoundError(EtcdError):
     """The lease has expired or was revoked."""
 
 
+class TokenError(EtcdError):
+    """etcd does not know our token (any more): the user has to log in again."""
+
+
 class CompactedError(EtcdError):
     """The history that a watch asked for is gone; what is at `revision` or later is there."""
 
@@ -48,6 +52,15 @@ class KeyValue(msgspec.Struct, frozen=True, gc=False):
     lease: int = 0
 
 
+class Member(msgspec.Struct, frozen=True, gc=False):
+    """A member of the cluster. Its name is empty before it has started; a learner has no vote."""
+
+    id: int = msgspec.field(default=0, name="ID")
+    name: str = ""
+    client_urls: tuple[str, ...] = msgspec.field(default=(), name="clientURLs")
+    is_learner: bool = msgspec.field(default=False, name="isLearner")
+
+
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One change that a watch reports; of a deleted key, `kv` has `key` and `mod_revision` only."""
 
@@ -61,6 +74,14 @@ class Changes:
 
     revision: int
     events: Sequence[Event]
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user of etcd's own, where etcd asks for one."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +107,15 @@ class Compare:
     """A condition of a transaction. A key that is not there has 0 for every number.
 
     `target` is what is compared: "mod" and "create" are revisions, "version" counts the writes of a key,
-    "lease" is a lease's id, "value" is bytes.
+    "lease" is a lease's id, "value" is bytes. With `end` it must hold for all keys from `key` up to, not
+    including, `end`.
     """
 
     key: str
     target: Literal["mod", "create", "version", "lease", "value"]
     operand: int | bytes
     result: Literal["EQUAL", "GREATER", "LESS", "NOT_EQUAL"] = "EQUAL"
+    end: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,11 @@ from argosy.base.etcd.model import (
     Event,
     KeyValue,
     LeaseNotFoundError,
+    Member,
     Operation,
     Put,
     Range,
+    TokenError,
     UnavailableError,
 )
 
@@ -25,10 +27,12 @@ T = TypeVar("T")
 
 # gRPC status codes (grpc/codes) that the gateway passes on.
 _DEADLINE_EXCEEDED, _NOT_FOUND, _OUT_OF_RANGE, _UNAVAILABLE, _UNKNOWN = 4, 5, 11, 14, 2
+_UNAUTHENTICATED = 16
 
 
 class _Header(msgspec.Struct):
     revision: int = 0
+    member_id: int = 0
 
 
 class RangeReply(msgspec.Struct):
@@ -55,6 +59,18 @@ class TxnReply(msgspec.Struct):
     header: _Header = msgspec.field(default_factory=_Header)
     succeeded: bool = False
     responses: list[_TxnPart] = []
+
+
+class MembersReply(msgspec.Struct):
+    """The answer to cluster/member/list."""
+
+    members: tuple[Member, ...] = ()
+
+
+class TokenReply(msgspec.Struct):
+    """The answer to auth/authenticate."""
+
+    token: str = ""
 
 
 class LeaseReply(msgspec.Struct):
@@ -124,6 +140,8 @@ def _refusal(failure: _Failure) -> EtcdError:
     transient = failure.code == _UNKNOWN and ("leader" in message or "timed out" in message)
     if failure.code in (_UNAVAILABLE, _DEADLINE_EXCEEDED) or transient:
         return UnavailableError(message, sent=True)
+    if failure.code == _UNAUTHENTICATED:
+        return TokenError(message)
     if failure.code == _OUT_OF_RANGE and "compacted" in message:
         return CompactedError(0)
     return EtcdError(f"etcd refused: {message}")
@@ -149,7 +167,7 @@ def compare_body(item: Compare) -> dict[str, Any]:
     """A condition of the request kv/txn."""
     names = {"mod": "mod_revision", "create": "create_revision"}
     return {
-        "key": item.key.encode(),
+        **span(item.key, item.end),
         "target": item.target.upper(),
         "result": item.result,
         names.get(item.target, item.target): item.operand,
