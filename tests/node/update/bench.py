@@ -117,7 +117,7 @@ class Machine:
 
     def __post_init__(self) -> None:
         for path in (self.esp / "coreos/grub", self.state, self.keys):
-            path.mkdir(parents=True)
+            path.mkdir(parents=True, exist_ok=True)
         sectors = max(SECTORS, 2 * self.slot_sectors + 1024)
         good = gpt.UsrAttributes(priority=1, successful=True)
         first = 512

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
+from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
@@ -47,6 +48,8 @@ class SlotTarget:
 
     def __init__(self, paths: StandbyTarget) -> None:
         self._paths = paths
+        # Open until all is written: udev looks at a partition each time that a writer closes it.
+        self._usr: FileIO | None = None
         self._files = {VMLINUZ: paths.kernel, INITRD: paths.initrd, BOOT: paths.boot}
 
     @property
@@ -65,22 +68,22 @@ class SlotTarget:
     def write(self, name: str, offset: int, pieces: Iterable[bytes]) -> None:
         """/usr is written in place, the others under their temporary names."""
         if name == USR:
-            descriptor = os.open(self._paths.usr, os.O_WRONLY | os.O_CLOEXEC)
-            offset += self._paths.offset_bytes
-        else:
-            path = _partial(self._files[name])
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            for piece in pieces:
-                offset = _write_all(descriptor, piece, offset)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+            if self._usr is None:
+                self._usr = FileIO(self._paths.usr, "r+")
+            _write(self._usr, self._paths.offset_bytes + offset, pieces)
+            return
+        path = _partial(self._files[name])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o600)
+        with FileIO(path, "r+") as file:
+            _write(file, offset, pieces)
 
     def finish(self, name: str, size_bytes: int) -> None:
         """/usr has its place already."""
         if name == USR:
+            if self._usr is not None:
+                self._usr.close()
+                self._usr = None
             return
         path = self._files[name]
         os.truncate(_partial(path), size_bytes)
@@ -133,9 +136,10 @@ def _partial(path: Path) -> Path:
     return path.with_name(path.name + _PARTIAL)
 
 
-def _write_all(descriptor: int, piece: bytes, offset: int) -> int:
-    view = memoryview(piece)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
-    return offset
+def _write(file: FileIO, offset: int, pieces: Iterable[bytes]) -> None:
+    file.seek(offset)
+    for piece in pieces:
+        view = memoryview(piece)
+        while view:
+            view = view[file.write(view) :]
+    os.fsync(file.fileno())
