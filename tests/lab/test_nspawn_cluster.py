@@ -221,6 +221,8 @@ def _ssh_greetings(port: int, tries: int) -> int:
 def test_the_machines_outlive_their_network_and_reboot(user: User, release: Path) -> None:
     user.up("--driver", "nspawn", "-n", "1", "--release", release)
     [machine_id] = user.machine_ids()
+    journal = user.ssh("core-01", "journalctl -b -o cat _EXE=/usr/bin/coreos-cloudinit")
+    assert "host name" in journal
     assert _ssh_greetings(user.status()["machines"][0]["ssh_port"], tries=40) == 40
     boot = user.ssh("core-01", "systemctl show --property=UserspaceTimestampMonotonic --value")
     process.end(process.find_role(user.cluster_id, "network"), grace_s=0)
