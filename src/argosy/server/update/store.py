@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import ModuleType
 from typing import Any
 
 import sqlalchemy as sql
@@ -97,7 +98,7 @@ def put_channel(connection: sql.Connection, channel: Channel) -> None:
         "floor": channel.floor,
         "milestones": _json([package.version for package in channel.milestones]),
     }
-    _upsert(connection, tables.channels, [key | values], keys=tuple(key))
+    _upsert(connection, tables.channels, key | values, keys=tuple(key))
 
 
 def add_turn(connection: sql.Connection, channel: Channel, turn: Turn) -> None:
@@ -120,7 +121,7 @@ def put_group(connection: sql.Connection, group: Group) -> None:
     """A new group, or a new state of its channel and policy."""
     key = {"app": group.app, "name": group.name}
     values = {"channel": group.channel.name, "policy": _json(group.policy)}
-    _upsert(connection, tables.groups, [key | values], keys=tuple(key))
+    _upsert(connection, tables.groups, key | values, keys=tuple(key))
 
 
 def put_stop(connection: sql.Connection, group: Group, stop: Stop) -> None:
@@ -148,7 +149,7 @@ def put_grant(connection: sql.Connection, grant: Grant) -> None:
     """A grant that begins or gets on."""
     values = {name: getattr(grant, name) for name in grant.__slots__}
     values |= {"state": grant.state.value, "open": True}
-    _upsert(connection, tables.grants, [values], keys=("app", "machine"))
+    _upsert(connection, tables.grants, values, keys=("app", "machine"))
 
 
 def end_grant(connection: sql.Connection, grant: Grant) -> None:
@@ -166,7 +167,7 @@ def put_failure(connection: sql.Connection, group: Group, machine: str, version:
         "group": group.name,
         "reason": reason,
     }
-    _upsert(connection, tables.failures, [values], keys=("app", "machine", "version"))
+    _upsert(connection, tables.failures, values, keys=("app", "machine", "version"))
 
 
 def add_event(connection: sql.Connection, happening: Happening, *, keep: int) -> None:
@@ -188,24 +189,36 @@ def count_machines(connection: sql.Connection) -> int:
 
 
 def see(connection: sql.Connection, sightings: Sequence[Sighting], *, new: bool) -> None:
-    """Write what machines said of themselves; those that are not known are added only if `new`."""
-    rows = [
-        {name: getattr(sighting, name) for name in Sighting.__slots__} | {"first_seen_s": sighting.seen_s}
-        for sighting in sightings
-    ]
+    """Write what machines said of themselves; those that are not known are added only if `new`.
+
+    It is one statement over one value, a list in JSON: row by row, the thread would take the interpreter from
+    those who answer requests as often as there are rows.
+    """
+    names = Sighting.__slots__
+    values = {name: _from_json(connection, name) for name in names}
+    if connection.dialect.name == "sqlite":
+        rows = sql.text("json_each(:rows)")
+    else:
+        rows = sql.text("json_array_elements(CAST(:rows AS json))")
     table = tables.machines
-    if new:
-        kept = ("state", "reason", "offered")
-        _upsert(connection, table, rows, keys=("app", "id"), never=("first_seen_s",), unless_null=kept)
-        return
-    changes: dict[str, Any] = {
-        name: sql.func.coalesce(sql.bindparam(f"new_{name}"), table.c[name])
-        for name in Sighting.__slots__
-        if name not in ("app", "id")
-    }
-    update = sql.update(table).values(changes)
-    update = update.where(table.c.app == sql.bindparam("new_app"), table.c.id == sql.bindparam("new_id"))
-    connection.execute(update, [{f"new_{name}": value for name, value in row.items()} for row in rows])
+    query = sql.select(*values.values(), values["seen_s"]).select_from(rows).where(sql.text("true"))
+    if not new:
+        mine = (table.c.app == values["app"]) & (table.c.id == values["id"])
+        query = query.where(sql.exists().where(mine))
+    insert = _dialect(connection).insert(table).from_select([*names, "first_seen_s"], query)
+    changes = {name: insert.excluded[name] for name in names if name not in ("app", "id")}
+    for name in ("state", "reason", "offered"):
+        changes[name] = sql.func.coalesce(insert.excluded[name], table.c[name])
+    statement = insert.on_conflict_do_update(index_elements=("app", "id"), set_=changes)
+    connection.execute(statement, {"rows": encode_json(sightings).decode()})
+
+
+def _from_json(connection: sql.Connection, name: str) -> sql.ColumnElement[Any]:
+    """A member of the JSON object in the column `value`."""
+    if connection.dialect.name == "sqlite":
+        return sql.literal_column(f"json_extract(value, '$.{name}')")
+    kind = "double precision" if name == "seen_s" else "text"
+    return sql.literal_column(f"CAST(value ->> '{name}' AS {kind})")
 
 
 def forget_machines(connection: sql.Connection, before_s: float) -> None:
@@ -219,25 +232,17 @@ def name_machine(connection: sql.Connection, app: str, machine: str, alias: str)
 
 
 def _upsert(
-    connection: sql.Connection,
-    table: sql.Table,
-    rows: Sequence[Mapping[str, Any]],
-    *,
-    keys: tuple[str, ...],
-    never: tuple[str, ...] = (),
-    unless_null: tuple[str, ...] = (),
+    connection: sql.Connection, table: sql.Table, row: Mapping[str, Any], *, keys: tuple[str, ...]
 ) -> None:
-    """Insert rows or, where `keys` are there already, update the other columns but `never`."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    insert = dialect.insert(table)
-    changes = {
-        name: sql.func.coalesce(insert.excluded[name], table.c[name])
-        if name in unless_null
-        else insert.excluded[name]
-        for name in rows[0]
-        if name not in keys and name not in never
-    }
-    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), rows)
+    """Insert a row or, where `keys` are there already, update the other columns."""
+    insert = _dialect(connection).insert(table)
+    changes = {name: insert.excluded[name] for name in row if name not in keys}
+    connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=changes), row)
+
+
+def _dialect(connection: sql.Connection) -> ModuleType:
+    """The module with the `insert` that knows conflicts: both databases have it, SQL's standard does not."""
+    return sqlite if connection.dialect.name == "sqlite" else postgresql
 
 
 def _put_verdict(
@@ -252,7 +257,7 @@ def _put_verdict(
 ) -> None:
     key = {"app": group.app, "group": group.name, "version": version, "stopped": stopped}
     values = {"at_s": at_s, "machine": machine, "reason": reason}
-    _upsert(connection, tables.verdicts, [key | values], keys=tuple(key))
+    _upsert(connection, tables.verdicts, key | values, keys=tuple(key))
 
 
 def _load_verdicts(connection: sql.Connection, known: Mapping[str, Application]) -> None:
