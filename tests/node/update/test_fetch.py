@@ -40,6 +40,13 @@ def test_all_of_it_in_pieces() -> None:
     assert server.asked == 1
 
 
+def test_the_head_alone_may_be_all_that_is_wanted() -> None:
+    with web(serves(DATA)) as server:
+        source = download([f"{server.url}/x"])
+        source.read(10)
+        source.finish()
+
+
 @pytest.mark.parametrize("ranges", [True, False])
 def test_another_place(ranges: bool) -> None:
     with web(serves(DATA, ranges=ranges)) as server:

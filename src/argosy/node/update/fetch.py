@@ -96,8 +96,12 @@ class Download:
         return data
 
     def finish(self) -> None:
-        """All has been read. Raises `UpdateError` if the server goes on sending."""
-        if self._body is not None and self._body.has_more():
+        """All that is wanted has been read. Raises `UpdateError` if the server sends more than the payload.
+
+        An update that had come so far before reads no more than the payload's head.
+        """
+        at_end = self.position == self.size_bytes
+        if self._body is not None and at_end and self._body.has_more():
             raise UpdateError(
                 _wrong_size(self._urls[0], f"more than {self.size_bytes} bytes", self.size_bytes)
             )
