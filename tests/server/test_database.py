@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sql
 
-from argosy.base.errors import ArgosyError, InputError
+from argosy.base.errors import ArgosyError, InputError, describe
 from argosy.base.files import LockedError
 from argosy.server.database import Schema, open_database, sqlite_url
 
@@ -89,6 +89,21 @@ def test_a_transaction_that_fails_is_undone(tmp_path: Path) -> None:
 def test_a_wrong_url_is_refused(url: str) -> None:
     with pytest.raises(InputError), open_database(url, []):
         pass
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "nosuchdb://u:hunter2@host/x",
+        "postgresql+psycopg://u:hunter2@127.0.0.1:1/x",
+        "mysql+pymysql://u:hunter2@host/x",
+        "sqlite://u:hunter2@host/x",
+    ],
+)
+def test_a_password_is_not_shown(url: str) -> None:
+    with pytest.raises(ArgosyError) as raised, open_database(url, []):
+        pass
+    assert "hunter2" not in describe(raised.value, "argosy")
 
 
 def test_a_missing_driver_is_named() -> None:
