@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-from argosy.base.run import run
+import zstandard
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared/conformance"
 
@@ -21,4 +20,5 @@ def cases(name: str) -> list[dict[str, Any]]:
     path = FOLDER / f"{name}.jsonl.zst"
     if not path.exists():
         pytest.skip(f"{path.name} is not beside this checkout")
-    return [json.loads(line) for line in run(["zstd", "-dc", path]).stdout.splitlines()]
+    with zstandard.open(path, "rt", encoding="utf-8", newline="\n") as lines:
+        return [json.loads(line) for line in lines]
