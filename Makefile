@@ -22,7 +22,7 @@ unit: dev ## the tests that boot no virtual machine
 	@$(PYTHON) -m pytest -n auto --dist loadgroup -m 'not vm'
 
 vm: dev ## the tests that boot virtual machines
-	@$(PYTHON) -m pytest -m vm
+	@$(PYTHON) -m pytest -n 2 --dist loadfile -m vm
 
 chaos: dev ## thirty power cuts at random moments of updates, in virtual machines
 	@$(PYTHON) -m tests.vm.chaos

@@ -91,9 +91,10 @@ def cluster(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="session")
 def second(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a newer release of the same sources."""
+    """The folder of a newer release of the same sources. Workers that run side by side share it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
     first = read_release(release).parsed_version
-    request = Request(
-        replace(first, patch=first.patch + 1), out=tmp_path_factory.mktemp("second") / "release"
-    )
+    request = Request(replace(first, patch=first.patch + 1), out=folder / "second")
     return ensure_release(request, Silent()).folder

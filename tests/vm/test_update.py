@@ -46,7 +46,7 @@ def test_a_whole_update(node: Node, release: Path, second: Path) -> None:
     words = node.on("sudo argosy slots")
     assert f"A  {old}  good" in words and f"B  {new}  good, runs now" in words
     assert "next boot: slot B" in words
-    assert "runs" in node.on("update_engine_client -why")
+    assert f"running    {new} in slot B" in node.on("update_engine_client -why")
     eventually(lambda: node.has_state(State.CURRENT))
     machine = node.on_service()
     assert machine and machine.version == new
