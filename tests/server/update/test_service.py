@@ -6,11 +6,13 @@ import asyncio
 import contextlib
 import itertools
 import re
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 from tests.server.update.small import small_payload
 
 from argosy.base.errors import InputError
@@ -19,7 +21,7 @@ from argosy.formats.omaha import model as omaha
 from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
 from argosy.formats.payload import APPLICATION_ID, PayloadError
 from argosy.formats.updateapi import ChannelChange, GroupChange, State
-from argosy.server.database import open_database
+from argosy.server.database import open_database, sqlite_url
 from argosy.server.update.desk import Caller
 from argosy.server.update.model import ConflictError, FullError, Limits, NotFoundError
 from argosy.server.update.service import Place, UpdateService, open_service
@@ -199,7 +201,10 @@ def test_a_version_that_failed_on_one_machine_is_stopped_for_its_group(house: Ho
 
     async def at_last(service: UpdateService) -> None:
         assert (await service.group("stable")).stopped == ()
-        assert await Machine(service, "core-01", "1.0.0").offered() == "2.0.0"
+        assert await Machine(service, "core-03", "1.0.0").offered() == "2.0.0"
+        assert (await Machine(service, "core-01", "1.0.0").ask()).reason.startswith(
+            "2.0.0 failed on this machine"
+        )
 
     house.run(fall_back)
     house.run(later)
@@ -560,6 +565,44 @@ def test_many_machines_at_once_lose_nothing(house: House) -> None:
 
     house.run(story)
     house.run(later)
+
+
+def test_what_the_database_does_not_take_has_not_happened(tmp_path: Path) -> None:
+    """The disk is full for a while: here a trigger says so, in the middle of what is written together."""
+    house = House(sqlite_url(tmp_path / "server.sqlite"), tmp_path)
+    other = sqlite3.connect(tmp_path / "server.sqlite", isolation_level=None)
+
+    async def story(service: UpdateService) -> None:
+        await publish(service, house.payload("2.0.0"))
+        await service.change_group("stable", GroupChange(safe_mode=True))
+        one, two = Machine(service, "core-01", "1.0.0"), Machine(service, "core-02", "1.0.0")
+        full = "BEFORE INSERT ON update_event BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
+        other.execute(f"CREATE TRIGGER full {full}")
+        with pytest.raises(SQLAlchemyError):
+            await one.ask()
+        with pytest.raises(SQLAlchemyError):
+            await service.change_group("stable", GroupChange(updates_enabled=False))
+        with pytest.raises(SQLAlchemyError):
+            await publish(service, house.payload("3.0.0"))
+        assert service.channel("stable").package == service.packages()[1]
+        other.execute("DROP TRIGGER full")
+        assert await two.offered() == "2.0.0"
+        failure = {"error_code": ErrorCode.BOOT_FAILED, "next_version": "2.0.0", "reason": "no kernel"}
+        other.execute(f"CREATE TRIGGER full {full}")
+        for event in (FAILED, RUNNING):
+            with pytest.raises(SQLAlchemyError):
+                await two.tell(event, **(failure if event == FAILED else {}))
+        other.execute("DROP TRIGGER full")
+        assert await one.offered() is None  # The other still tries it.
+        await two.tell(FAILED, **failure)
+
+    async def later(service: UpdateService) -> None:
+        (stop,) = (await service.group("stable")).stopped
+        assert (stop.machine, stop.reason) == ("core-02", "no kernel")
+
+    house.run(story)
+    house.run(later)
+    other.close()
 
 
 def test_a_second_server_on_the_same_database_is_refused(house: House) -> None:

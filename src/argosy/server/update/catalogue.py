@@ -70,6 +70,11 @@ class Application:
         known = self.groups[group]
         self.groups[group] = replace(known, proven=known.proven | {version})
 
+    def doubt(self, group: str, version: str) -> None:
+        """Take back that a machine of the group runs a version."""
+        known = self.groups[group]
+        self.groups[group] = replace(known, proven=known.proven - {version})
+
     def retry(self, group: str, version: str, late: Iterable[Grant]) -> None:
         """Forget that a version failed in a group, and the grants that came to nothing."""
         known = self.groups[group]

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from argosy.base.errors import InputError
 from argosy.formats.omaha import model as omaha
 from argosy.formats.omaha.codes import EventResult, EventType
@@ -19,7 +21,8 @@ from argosy.server.update.catalogue import Application, Going
 from argosy.server.update.model import Asker, Decision, Grant, Group, Limits, Package
 from argosy.server.update.policy import decide
 from argosy.server.update.reports import Report, came_back, read_event
-from argosy.server.update.store import Change, Happening, Sighting
+from argosy.server.update.store import Happening, Sighting
+from argosy.server.update.visit import Effects, Visit
 from argosy.server.update.writer import Writer
 
 PACKAGES = "/packages"
@@ -40,21 +43,6 @@ class Caller:
     base_url: str
 
 
-@dataclass(slots=True)
-class _Visit:
-    """One application of one request: what is known, and what is to be written."""
-
-    known: Application
-    app: omaha.RequestApp
-    ours: bool
-    arch: str
-    now_s: float
-    changes: list[Change]
-    state: State | None = None
-    reason: str | None = None
-    offered: str | None = None
-
-
 class Desk:
     """Belongs to the event loop."""
 
@@ -71,13 +59,24 @@ class Desk:
         self._clock = clock
 
     async def answer(self, request: omaha.Request, caller: Caller) -> omaha.Response:
-        """Answer a request. What it grants, and the events that it tells of, are on the disk by then."""
+        """Answer a request. What it grants, and the events that it tells of, are on the disk by then.
+
+        Raises `SQLAlchemyError` if they cannot be: then nothing was granted or heard, and the machine will
+        ask and tell again.
+        """
         await self._writer.room()
         now_s = self._clock()
-        changes: list[Change] = []
-        apps = tuple(self._visit(app, request, caller, now_s, changes) for app in request.apps[:_MAX_APPS])
-        if changes:
-            await self._writer.write(*changes)
+        effects = Effects()
+        try:
+            apps = tuple(
+                self._visit(app, request, caller, now_s, effects) for app in request.apps[:_MAX_APPS]
+            )
+            if effects.changes:
+                await self._writer.write(*effects.changes)
+        except (SQLAlchemyError, InputError):
+            for undo in reversed(effects.undo):
+                undo()
+            raise
         return omaha.Response(apps, server=SERVER, elapsed_seconds=int(now_s % _DAY_S))
 
     def _visit(
@@ -86,14 +85,14 @@ class Desk:
         request: omaha.Request,
         caller: Caller,
         now_s: float,
-        changes: list[Change],
+        effects: Effects,
     ) -> omaha.ResponseApp:
         known = self._applications.get(app.app_id)
         if known is None:
             return omaha.ResponseApp(app.app_id[:_LONGEST_NAME], omaha.UNKNOWN_APPLICATION)
         _check_names(app)
         ours = request.system.platform == omaha.PLATFORM
-        visit = _Visit(known, app, ours, _architecture(request.system), now_s, changes)
+        visit = Visit(known, app, ours, _architecture(request.system), now_s, effects)
         if app.machine_id:
             self._hear(visit)
         update = self._decide(visit, caller) if app.update_check else None
@@ -101,7 +100,7 @@ class Desk:
             self._writer.note(_sighting(visit, caller))
         return omaha.ResponseApp(app.app_id, omaha.OK, app.ping is not None, update, len(app.events))
 
-    def _hear(self, visit: _Visit) -> None:
+    def _hear(self, visit: Visit) -> None:
         """Take in what the machine tells."""
         known, app = visit.known, visit.app
         grant = known.grants.get(app.machine_id)
@@ -117,25 +116,22 @@ class Desk:
         if grant:
             known.put_grant(replace(grant, heard_s=visit.now_s))
 
-    def _take(self, visit: _Visit, report: Report, event: omaha.Event | None = None) -> None:
+    def _take(self, visit: Visit, report: Report, event: omaha.Event | None = None) -> None:
         app, machine = visit.known, visit.app.machine_id
         group = app.groups.get(visit.app.track)
         grant = app.grants.get(machine)
         if report.state:
             visit.state, visit.reason = report.state, report.text
         if grant and report.ends:
-            app.end(machine)
-            visit.changes.append(lambda connection: store.end_grant(connection, grant))
+            visit.end_grant(grant)
         elif grant and report.state:
             boot_id = visit.app.boot_id if report.state is State.INSTALLED else grant.boot_id
-            going = replace(grant, state=report.state, heard_s=visit.now_s, boot_id=boot_id)
-            app.put_grant(going)
-            visit.changes.append(lambda connection: store.put_grant(connection, going))
+            visit.set_grant(replace(grant, state=report.state, heard_s=visit.now_s, boot_id=boot_id))
         self._record(visit, report, event)
         if report.state is State.FELL_BACK and group:
             self._stop(visit, group, report)
 
-    def _record(self, visit: _Visit, report: Report, event: omaha.Event | None) -> None:
+    def _record(self, visit: Visit, report: Report, event: omaha.Event | None) -> None:
         happening = Happening(
             visit.known.id,
             visit.now_s,
@@ -147,37 +143,40 @@ class Desk:
         )
         self._remember(visit, happening)
 
-    def _remember(self, visit: _Visit, happening: Happening) -> None:
+    def _remember(self, visit: Visit, happening: Happening) -> None:
         keep = self._limits.events_per_machine
-        visit.changes.append(lambda connection: store.add_event(connection, happening, keep=keep))
+        visit.write(lambda connection: store.add_event(connection, happening, keep=keep))
 
-    def _stop(self, visit: _Visit, group: Group, report: Report) -> None:
+    def _stop(self, visit: Visit, group: Group, report: Report) -> None:
         """The version failed on this machine: its group is given it no more."""
         known, machine, version = visit.known, visit.app.machine_id, report.version
-        known.failures.setdefault(machine, {})[version] = report.text
-        visit.changes.append(
-            lambda connection: store.put_failure(connection, group, machine, version, report.text)
-        )
+        failures = known.failures.setdefault(machine, {})
+        if version not in failures:
+            failures[version] = report.text
+            visit.effects.undo.append(lambda: failures.pop(version, None))
+            visit.write(
+                lambda connection: store.put_failure(connection, group, machine, version, report.text)
+            )
         if version in known.groups[group.name].stopped:
             return
         stop = Stop(version, datetime.fromtimestamp(visit.now_s, UTC), machine, report.text)
         known.stop(group.name, stop)
-        visit.changes.append(lambda connection: store.put_stop(connection, group, stop))
+        visit.effects.undo.append(lambda: known.retry(group.name, version, ()))
+        visit.write(lambda connection: store.put_stop(connection, group, stop))
         text = f"{version} is stopped for the group {group.name}: on {machine}, {report.text}"
         self._remember(visit, Happening(known.id, visit.now_s, text, machine, group.name, version))
 
-    def _prove(self, visit: _Visit) -> None:
+    def _prove(self, visit: Visit) -> None:
         group = visit.known.groups.get(visit.app.track)
         version, machine = visit.app.version, visit.app.machine_id
         wanted = group and any(package.version == version for package in visit.known.packages.values())
         if group is None or not wanted or version in group.proven:
             return
         visit.known.prove(group.name, version)
-        visit.changes.append(
-            lambda connection: store.put_proof(connection, group, version, visit.now_s, machine)
-        )
+        visit.effects.undo.append(lambda: visit.known.doubt(group.name, version))
+        visit.write(lambda connection: store.put_proof(connection, group, version, visit.now_s, machine))
 
-    def _decide(self, visit: _Visit, caller: Caller) -> omaha.UpdateAnswer:
+    def _decide(self, visit: Visit, caller: Caller) -> omaha.UpdateAnswer:
         decision = self._decision(visit)
         # What an event of this request said of the machine tells more than that it has to wait.
         if visit.state in (None, State.CURRENT) or decision.state is not State.WAITING:
@@ -191,7 +190,7 @@ class Desk:
         floor = visit.known.groups[visit.app.track].channel.floor
         return _offer(decision, decision.package, floor, caller.base_url)
 
-    def _settle(self, visit: _Visit) -> None:
+    def _settle(self, visit: Visit) -> None:
         """The machine wants nothing and still has a grant: has it finished without saying so?"""
         known, app = visit.known, visit.app
         grant = known.grants.get(app.machine_id)
@@ -202,10 +201,9 @@ class Desk:
             if visit.now_s - grant.granted_s <= timeout_s:
                 return  # It may be trying the version, and will say when that went well.
             self._prove(visit)
-        known.end(app.machine_id)
-        visit.changes.append(lambda connection: store.end_grant(connection, grant))
+        visit.end_grant(grant)
 
-    def _decision(self, visit: _Visit) -> Decision:
+    def _decision(self, visit: Visit) -> Decision:
         app, known = visit.app, visit.known
         group = known.groups.get(app.track)
         if not app.machine_id:
@@ -224,7 +222,7 @@ class Desk:
         going = known.going.get(group.name)
         return decide(asker, group, (going or Going()).activity(), visit.now_s)
 
-    def _grant(self, visit: _Visit, decision: Decision, package: Package) -> None:
+    def _grant(self, visit: Visit, decision: Decision, package: Package) -> None:
         """The machine is told to take `package`: a grant begins, or the one that it has goes on."""
         app, known = visit.app, visit.known
         before = known.grants.get(app.machine_id)
@@ -234,8 +232,7 @@ class Desk:
         grant = Grant(
             *(known.id, app.track, app.machine_id, package.version, State.OFFERED, granted_s, visit.now_s)
         )
-        known.put_grant(grant, fresh=decision.fresh)
-        visit.changes.append(lambda connection: store.put_grant(connection, grant))
+        visit.set_grant(grant, fresh=decision.fresh)
         if decision.fresh:
             self._record(visit, Report(decision.reason, package.version), None)
 
@@ -265,7 +262,7 @@ def _architecture(system: omaha.System) -> str:
     return system.arch or system.sp.partition("_")[2]
 
 
-def _sighting(visit: _Visit, caller: Caller) -> Sighting:
+def _sighting(visit: Visit, caller: Caller) -> Sighting:
     app = visit.app
     return Sighting(
         visit.known.id,

@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -25,6 +24,7 @@ from argosy.server.database import Database
 from argosy.server.update import changes, check, store, views
 from argosy.server.update.catalogue import PROMOTE, PUBLISH, ROLLBACK, Application
 from argosy.server.update.desk import Desk
+from argosy.server.update.knowledge import Knowledge
 from argosy.server.update.model import (
     Channel,
     ConflictError,
@@ -35,7 +35,6 @@ from argosy.server.update.model import (
     Package,
     Turn,
 )
-from argosy.server.update.ordering import order
 from argosy.server.update.packages import Incoming, PackageFolder
 from argosy.server.update.policy import overdue
 from argosy.server.update.store import Change, Happening
@@ -53,7 +52,7 @@ class Place:
     keys: Path
 
 
-class UpdateService:
+class UpdateService(Knowledge):
     """One application's machines see nothing of another's; `app` is Argosy's own unless given.
 
     It belongs to the event loop in which it was opened (`open_service`).
@@ -68,116 +67,12 @@ class UpdateService:
         limits: Limits,
         clock: Callable[[], float],
     ) -> None:
-        self._database = database
-        self._writer = writer
-        self._folder = PackageFolder(place.packages, limits.payload_bytes)
+        folder = PackageFolder(place.packages, limits.payload_bytes)
+        super().__init__(database, writer, folder, applications, clock)
         self._keys = place.keys
-        self._known = applications
         self._limits = limits
-        self._clock = clock
         self._changing = asyncio.Lock()
         self.desk = Desk(applications, writer, limits, clock)
-
-    # What there is. All in memory, but machines and events.
-
-    def applications(self) -> tuple[str, ...]:
-        """The applications' ids."""
-        return tuple(sorted(self._known))
-
-    def packages(self, app: str = APPLICATION_ID) -> tuple[api.Package, ...]:
-        """All packages, newest version first."""
-        packages = self._app(app).packages.values()
-        return tuple(map(views.package, sorted(packages, key=lambda each: order(each.version), reverse=True)))
-
-    def package_file(self, sha256: str) -> tuple[Package, Path] | None:
-        """A package of any application, and where its payload is; None if there is none of this hash."""
-        for app in self._known.values():
-            if sha256 in app.packages:
-                return app.packages[sha256], self._folder.path(sha256)
-        return None
-
-    def channels(self, app: str = APPLICATION_ID) -> tuple[api.Channel, ...]:
-        """All channels, by their names."""
-        return tuple(self.channel(name, app) for name in sorted(self._app(app).channels))
-
-    def channel(self, name: str, app: str = APPLICATION_ID) -> api.Channel:
-        known = self._app(app)
-        return views.channel(self._channel(known, name), known.turns.get(name, []))
-
-    async def groups(self, app: str = APPLICATION_ID) -> tuple[api.Group, ...]:
-        """All groups, by their names."""
-        counts = await self._count_states(app)
-        groups = self._app(app).groups
-        return tuple(views.group(groups[name], counts.get(name, {})) for name in sorted(groups))
-
-    async def group(self, name: str, app: str = APPLICATION_ID) -> api.Group:
-        self._group(self._app(app), name)
-        counts = await self._count_states(app)
-        return views.group(self._group(self._app(app), name), counts.get(name, {}))
-
-    async def machines(
-        self,
-        app: str = APPLICATION_ID,
-        *,
-        group: str | None = None,
-        state: api.State | None = None,
-        after: str = "",
-        limit: int = 1000,
-    ) -> tuple[api.Machine, ...]:
-        """Machines by their id; `after` is the last id of the page before."""
-        failures = self._app(app).failures
-        await self._writer.write()
-        rows = await run_sync(
-            lambda: views.list_machines(self._database, app, group, state, after, limit, urgent=False)
-        )
-        return tuple(views.machine(row, failures.get(row.id, {})) for row in rows)
-
-    async def machine(self, machine: str, app: str = APPLICATION_ID) -> api.Machine:
-        """A machine by its id, or by the beginning of it if that is unique, or by its alias."""
-        failures = self._app(app).failures
-        await self._writer.write()
-        rows = await run_sync(lambda: views.find_machines(self._database, app, machine))
-        if not rows:
-            raise NotFoundError(f"there is no machine {machine!r}")
-        if len(rows) > 1:
-            raise ConflictError(f"several machines are called {machine!r}", hint="give more of its id")
-        return views.machine(rows[0], failures.get(rows[0].id, {}))
-
-    async def machines_total(self, app: str = APPLICATION_ID) -> int:
-        """How many machines the application has."""
-        return sum(sum(states.values()) for states in (await self._count_states(app)).values())
-
-    async def events(
-        self, app: str = APPLICATION_ID, *, machine: str | None = None, limit: int = 100
-    ) -> tuple[api.Event, ...]:
-        """The newest first: what machines and operators did."""
-        self._app(app)
-        return await run_sync(lambda: views.list_events(self._database, app, machine, limit))
-
-    async def overview(
-        self, app: str = APPLICATION_ID, *, machines: int = 200, events: int = 50
-    ) -> api.Overview:
-        """All of it at once; machines that need a look come first."""
-        failures = self._app(app).failures
-        groups = await self.groups(app)  # Written out by now.
-        rows = await run_sync(
-            lambda: views.list_machines(self._database, app, None, None, "", machines, urgent=True)
-        )
-        return api.Overview(
-            now=datetime.fromtimestamp(self._clock(), UTC),
-            channels=self.channels(app),
-            groups=groups,
-            machines=tuple(views.machine(row, failures.get(row.id, {})) for row in rows),
-            machines_total=await self.machines_total(app),
-            events=await self.events(app, limit=events),
-        )
-
-    async def counts(self) -> dict[tuple[str, str, str, api.State], int]:
-        """How many machines there are by (application, group, version, state): for metrics."""
-        await self._writer.write()
-        return await run_sync(lambda: views.count_machines(self._database))
-
-    # What operators do.
 
     async def upload(self, chunks: AsyncIterator[bytes], *, length: int | None = None) -> api.Package:
         """Keep a payload of ours. Its signature and hashes are checked first: raises `PayloadError`.
@@ -293,36 +188,6 @@ class UpdateService:
         found = await self.machine(machine, app)
         await self._writer.write(lambda connection: store.name_machine(connection, app, found.id, alias))
         return await self.machine(found.id, app)
-
-    def _app(self, app: str) -> Application:
-        known = self._known.get(app)
-        if known is None:
-            raise NotFoundError(f"there is no application {app!r}", hint=f"there is {', '.join(self._known)}")
-        return known
-
-    def _channel(self, known: Application, name: str) -> Channel:
-        channel = known.channels.get(name)
-        if channel is None:
-            raise NotFoundError(
-                f"there is no channel {name!r}", hint=f"there is {', '.join(sorted(known.channels))}"
-            )
-        return channel
-
-    def _group(self, known: Application, name: str) -> Group:
-        group = known.groups.get(name)
-        if group is None:
-            raise NotFoundError(
-                f"there is no group {name!r}", hint=f"there is {', '.join(sorted(known.groups))}"
-            )
-        return group
-
-    async def _count_states(self, app: str) -> dict[str, dict[str, int]]:
-        counts: dict[str, dict[str, int]] = {}
-        for (its_app, group, _, state), number in (await self.counts()).items():
-            if its_app == app:
-                states = counts.setdefault(group, {})
-                states[state.value] = states.get(state.value, 0) + number
-        return counts
 
     async def _keep(self, package: Package, incoming: Incoming) -> api.Package:
         async with self._changing:

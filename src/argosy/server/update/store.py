@@ -135,12 +135,13 @@ def put_proof(connection: sql.Connection, group: Group, version: str, at_s: floa
 
 
 def retry(connection: sql.Connection, group: Group, version: str, late: Iterable[Grant]) -> None:
-    """Forget that a version failed in a group and on its machines, and the grants that came to nothing."""
-    for table in (tables.verdicts, tables.failures):
-        mine = (table.c.app == group.app) & (table.c.group == group.name) & (table.c.version == version)
-        if table is tables.verdicts:
-            mine &= tables.verdicts.c.stopped
-        connection.execute(sql.delete(table).where(mine))
+    """Forget that a version failed in a group, and the grants that came to nothing.
+
+    The machines on which it failed are remembered: they are not given it again.
+    """
+    verdicts = tables.verdicts.c
+    mine = (verdicts.app == group.app) & (verdicts.group == group.name) & (verdicts.version == version)
+    connection.execute(sql.delete(tables.verdicts).where(mine, verdicts.stopped))
     for grant in late:
         end_grant(connection, grant)
 
