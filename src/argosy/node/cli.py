@@ -13,6 +13,7 @@ from argosy.node.health import cli as health
 from argosy.node.slots import cli as slots
 from argosy.node.status import observe
 from argosy.node.status.readiness import wait_until_ready
+from argosy.node.update import command as update
 
 _EXAMPLES = """\
 examples:
@@ -21,6 +22,7 @@ examples:
   argosy status --json        the same for scripts
   sudo argosy slots           which versions are here, what boots next, what failed
   sudo argosy health          whether all is well
+  argosy update why           why this machine is not updating
 """
 
 
@@ -34,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     status.set_defaults(handler=_status)
     slots.add_command(commands)
     health.add_command(commands)
+    update.add_command(commands)
     return cli.main(parser, argv)
 
 

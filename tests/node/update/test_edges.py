@@ -20,6 +20,7 @@ from argosy.formats import payload as p
 from argosy.formats.omaha import model as omaha
 from argosy.formats.omaha.request import decode_request, encode_request
 from argosy.formats.omaha.response import decode_response
+from argosy.node.cli import main as node_main
 from argosy.node.update import omaha as edge
 from argosy.node.update.cli import bar, main, status_text, watched_text, why_text
 from argosy.node.update.client import set_value
@@ -228,6 +229,23 @@ def test_wrong_usage(flags: list[str], capsys: pytest.CaptureFixture[str]) -> No
         code = int(str(end.code))
     assert code != 0
     assert capsys.readouterr().err
+
+
+WORDS = ["now", "now --retry", "why", "why --json", "cancel"]
+
+
+@pytest.mark.parametrize("words", WORDS)
+def test_words_of_argosy(
+    words: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path}/none")
+    assert node_main(["update", *words.split()]) == 1
+    assert "the system bus cannot be reached" in capsys.readouterr().err
+
+
+def test_argosy_refuses_what_is_no_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert node_main(["update", "pin", "latest"]) == 2
+    assert "'latest' is not a version" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("flags", [["-status"], ["--status"]])
