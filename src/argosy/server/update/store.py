@@ -81,10 +81,12 @@ def load(connection: sql.Connection, now_s: float) -> dict[str, Application]:
 
 
 def add_application(connection: sql.Connection, app: str) -> None:
+    """A new application, still empty."""
     connection.execute(sql.insert(tables.applications).values(id=app))
 
 
 def add_package(connection: sql.Connection, package: Package) -> None:
+    """A package whose payload is kept."""
     values = {name: getattr(package, name) for name in package.__slots__}
     values |= {"keys": _json(package.keys), "urls": _json(package.urls)}
     connection.execute(sql.insert(tables.packages).values(values))
@@ -125,12 +127,14 @@ def put_group(connection: sql.Connection, group: Group) -> None:
 
 
 def put_stop(connection: sql.Connection, group: Group, stop: Stop) -> None:
+    """A version is stopped for a group."""
     _put_verdict(
         connection, group, stop.version, stop.at.timestamp(), stop.machine, stop.reason, stopped=True
     )
 
 
 def put_proof(connection: sql.Connection, group: Group, version: str, at_s: float, machine: str) -> None:
+    """A machine of the group runs a version."""
     _put_verdict(connection, group, version, at_s, machine, "", stopped=False)
 
 
@@ -228,6 +232,7 @@ def forget_machines(connection: sql.Connection, before_s: float) -> None:
 
 
 def name_machine(connection: sql.Connection, app: str, machine: str, alias: str) -> None:
+    """What people call a machine."""
     mine = (tables.machines.c.app == app) & (tables.machines.c.id == machine)
     connection.execute(sql.update(tables.machines).where(mine).values(alias=alias))
 

@@ -17,6 +17,7 @@ _PACKAGES = "/packages"
 
 
 def package(known: model.Package) -> api.Package:
+    """A package, and where machines find it."""
     return api.Package(
         app=known.app,
         version=known.version,
@@ -31,6 +32,7 @@ def package(known: model.Package) -> api.Package:
 
 
 def channel(known: model.Channel, turns: Iterable[model.Turn]) -> api.Channel:
+    """A channel; `turns` are oldest first."""
     history = [api.Turn(_time(turn.at_s), turn.version, turn.action) for turn in turns]
     return api.Channel(
         app=known.app,
@@ -43,6 +45,7 @@ def channel(known: model.Channel, turns: Iterable[model.Turn]) -> api.Channel:
 
 
 def group(known: model.Group, counts: Mapping[str, int]) -> api.Group:
+    """A group; `counts` are of its machines' states."""
     return api.Group(
         app=known.app,
         name=known.name,
@@ -54,6 +57,7 @@ def group(known: model.Group, counts: Mapping[str, int]) -> api.Group:
 
 
 def machine(row: Any, bad: Mapping[str, str]) -> api.Machine:
+    """A row of the machines; `bad` has the versions that failed on it."""
     return api.Machine(
         app=row.app,
         id=row.id,
