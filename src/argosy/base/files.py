@@ -82,7 +82,21 @@ def link_or_copy(source: Path, target: Path, *, hint: str | None = None) -> None
 
 def sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_DIRECTORY)
+
+
+def sync_renamed(path: Path) -> None:
+    """Make a file durable under a name that it has just been given.
+
+    On FAT the folder is not enough: a file's size and first cluster are kept beside its name, and a new name
+    has neither until the file itself is synced again.
+    """
+    _sync(path, 0)
+    sync_folder(path.parent)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError
-from argosy.base.files import replace_file
+from argosy.base.files import replace_file, sync_renamed
 from argosy.base.run import run
 from argosy.formats.bootenv import BootEnvironment, decode, encode
 from argosy.formats.grubenv import BLOCK_BYTES, GrubEnvError
@@ -43,6 +43,7 @@ def write_environment(esp: Path, environment: BootEnvironment) -> None:
         if not path.parent.is_dir():
             raise ArgosyError(f"{esp} is not the EFI system partition: it has no coreos/grub") from None
         replace_file(path, block)
+        sync_renamed(path)
         return
     try:
         if os.fstat(descriptor).st_size != BLOCK_BYTES:

@@ -12,7 +12,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Protocol
 
-from argosy.base.files import sync_folder
+from argosy.base.files import sync_folder, sync_renamed
 from argosy.formats.payload import BOOT, INITRD, USR, VMLINUZ
 from argosy.node.slots.model import StandbyTarget
 
@@ -88,7 +88,7 @@ class SlotTarget:
         path = self._files[name]
         os.truncate(_partial(path), size_bytes)
         _partial(path).replace(path)
-        sync_folder(path.parent)
+        sync_renamed(path)
 
     def sha256(self, name: str, size_bytes: int) -> str:
         """Read from the disk, not from what the kernel still remembers of writing it."""
