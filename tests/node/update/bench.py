@@ -311,6 +311,25 @@ def stops_after(data: bytes, count: int, *, stalls: bool = False) -> Handle:
     return handle
 
 
+def hangs_at(data: bytes, limit: int) -> Handle:
+    """A server that sends what is before `limit`, and then nothing, but keeps the connection."""
+
+    def handle(request: http.server.BaseHTTPRequestHandler) -> None:
+        match = re.fullmatch(r"bytes=(\d+)-", request.headers["Range"] or "")
+        start = int(match[1]) if match else 0
+        request.send_response(206 if match else 200)
+        if match:
+            request.send_header("Content-Range", f"bytes {start}-{len(data) - 1}/{len(data)}")
+        request.send_header("Content-Length", str(len(data) - start))
+        request.end_headers()
+        request.wfile.write(data[start:limit])
+        request.wfile.flush()
+        request.connection.recv(1)  # until the other side goes away
+        request.close_connection = True
+
+    return handle
+
+
 @dataclass
 class Service:
     """An update service: answers checks with `answer`, and keeps the events that it hears."""

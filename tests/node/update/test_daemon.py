@@ -17,6 +17,7 @@ from tests.node.update.bench import (
     Web,
     answers,
     contents,
+    hangs_at,
     payload,
     serves,
     stops_after,
@@ -26,6 +27,7 @@ from tests.node.update.daemon import Daemon, bus, wait_for
 
 from argosy.formats import payload as p
 from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
+from argosy.node.update.journal import Journal
 
 IDLE = "\n".join(
     (
@@ -200,11 +202,11 @@ def test_killed_in_the_middle(scene: Scene) -> None:
     data = payload(scene.key, parts=parts)
     scene.publish(data)
     head = p.decode_header(data).data_at
-    scene.packages.handle = stops_after(data, head + (len(data) - head) // 2, stalls=True)
+    scene.packages.handle = hangs_at(data, head + (len(data) - head) // 2)
     scene.daemon.start()
     scene.daemon.client("-check_for_update")
-    progress = scene.machine.state / "progress.json"
-    wait_for(lambda: progress.exists() and b'"operations_done":1' in progress.read_bytes(), scene.daemon.log)
+    journal = Journal(scene.machine.state / "progress.json")
+    wait_for(lambda: (found := journal.read()) is not None and found.operations_done > 10, scene.daemon.log)
     scene.daemon.kill()
     (scene.machine.esp / "coreos/initrd-b.part").write_bytes(b"partial")
     assert not scene.machine.armed
