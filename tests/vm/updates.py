@@ -199,7 +199,8 @@ class Node:
 
     def fell_back(self, before: Look, version: Version, reason: str) -> None:
         """Wait until the machine is back: it knows why, and the service, which stopped the version, too."""
-        self.wait(lambda look: look.boot != before.boot and look.version == before.version)
+        self.wait(lambda look: look.boot != before.boot and look.slot == before.slot)
+        eventually(lambda: str(version) in [failure["version"] for failure in self.slots()["failures"]])
         failure = self.slots()["failures"][-1]
         assert (failure["version"], bool(re.search(reason, failure["reason"]))) == (str(version), True), (
             failure
