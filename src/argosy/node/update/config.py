@@ -2,7 +2,7 @@
 
 /etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
 release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD, HEALTH_* and the
-proxies are ours.
+proxies are ours. Of the reboots, locksmith reads more (`node/locksmith/config.py`).
 """
 
 from __future__ import annotations
@@ -52,23 +52,31 @@ class Settings:
 
 
 @dataclass(frozen=True, slots=True)
-class _Value:
+class Value:
+    """What a file says for a key, and where."""
+
     text: str
     where: Location
 
 
 def read_settings(files: Sequence[Path] = FILES, environment: Mapping[str, str] | None = None) -> Settings:
     """Read the files (each may be missing) and the environment's proxies. Raises `InputError`."""
-    values: dict[str, _Value] = {}
     floors = []
     for path in files:
         found = _read(path)
         floors += [found[key] for key in ("FLOOR", "COREOS_RELEASE_FLOOR") if key in found]
-        values = found | values
-    return _settings(values, floors, environment or {})
+    return _settings(read_values(files), floors, environment or {})
 
 
-def _read(path: Path) -> dict[str, _Value]:
+def read_values(files: Sequence[Path] = FILES) -> dict[str, Value]:
+    """What the files say, of the first that has a key. Each may be missing. Raises `InputError`."""
+    values: dict[str, Value] = {}
+    for path in files:
+        values = _read(path) | values
+    return values
+
+
+def _read(path: Path) -> dict[str, Value]:
     try:
         text = path.read_text()
     except FileNotFoundError:
@@ -78,7 +86,7 @@ def _read(path: Path) -> dict[str, _Value]:
     values = {}
     for number, line in enumerate(text.splitlines(), 1):
         if match := _LINE.fullmatch(line):
-            values[match[1]] = _Value(_unquoted(match[2].strip()), Location(str(path), number))
+            values[match[1]] = Value(_unquoted(match[2].strip()), Location(str(path), number))
     return values
 
 
@@ -88,7 +96,7 @@ def _unquoted(text: str) -> str:
 
 
 def _settings(
-    values: Mapping[str, _Value], floors: Sequence[_Value], environment: Mapping[str, str]
+    values: Mapping[str, Value], floors: Sequence[Value], environment: Mapping[str, str]
 ) -> Settings:
     def text(key: str, default: str = "") -> str:
         return values[key].text if key in values and values[key].text else default
@@ -96,8 +104,8 @@ def _settings(
     return Settings(
         group=text("GROUP", "stable"),
         server=_server(values.get("SERVER")),
-        reboot_strategy=_choice(values.get("REBOOT_STRATEGY"), REBOOT_STRATEGIES),
-        reboot_method=_choice(values.get("REBOOT_METHOD"), REBOOT_METHODS),
+        reboot_strategy=choice(values.get("REBOOT_STRATEGY"), REBOOT_STRATEGIES),
+        reboot_method=choice(values.get("REBOOT_METHOD"), REBOOT_METHODS),
         pin=_version(values["PIN"]) if text("PIN") else None,
         hold=_hold(values.get("HOLD")),
         floor=max((_version(value) for value in floors if value.text), default=Version(0)),
@@ -111,7 +119,7 @@ def _settings(
     )
 
 
-def _seconds(values: Mapping[str, _Value], key: str, default: float, *, most_s: int) -> float:
+def _seconds(values: Mapping[str, Value], key: str, default: float, *, most_s: int) -> float:
     value = values.get(key)
     if value is None or not value.text:
         return default
@@ -120,7 +128,7 @@ def _seconds(values: Mapping[str, _Value], key: str, default: float, *, most_s: 
     return float(value.text)
 
 
-def _server(value: _Value | None) -> str:
+def _server(value: Value | None) -> str:
     """The update service's address. CoreOS's users wrote `disabled` to switch updates off."""
     if value is None or value.text in ("", "disabled"):
         return ""
@@ -159,7 +167,8 @@ def is_http_url(text: str) -> bool:
         return False
 
 
-def _choice(value: _Value | None, choices: Sequence[str]) -> str:
+def choice(value: Value | None, choices: Sequence[str]) -> str:
+    """One of `choices`, the first by default. Raises `InputError`."""
     if value is None or not value.text:
         return choices[0]
     if value.text not in choices:
@@ -167,21 +176,21 @@ def _choice(value: _Value | None, choices: Sequence[str]) -> str:
     return value.text
 
 
-def _version(value: _Value) -> Version:
+def _version(value: Value) -> Version:
     try:
         return parse_version(value.text)
     except InputError as error:
         raise InputError(error.message, where=value.where, hint=error.hint) from error
 
 
-def _hold(value: _Value | None) -> str:
+def _hold(value: Value | None) -> str:
     """HOLD=yes, or HOLD= and the reason in words."""
     if value is None or value.text.lower() in _FALSE:
         return ""
     return "no reason given" if value.text.lower() in _TRUE else value.text
 
 
-def _proxies(values: Mapping[str, _Value], environment: Mapping[str, str]) -> dict[str, str]:
+def _proxies(values: Mapping[str, Value], environment: Mapping[str, str]) -> dict[str, str]:
     proxies = {}
     for key, scheme in _PROXIES.items():
         value = values.get(key) or values.get(key.lower())

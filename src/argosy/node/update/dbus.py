@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from argosy.base.decode import encode_json
 from argosy.base.errors import ArgosyError
-from argosy.node.update.engine import Engine
 from argosy.node.update.model import Asked, Status
+
+if TYPE_CHECKING:
+    from argosy.node.update.engine import Engine
 
 log = logging.getLogger(__name__)
 
