@@ -103,6 +103,7 @@ def _sighting(number: int, now_s: float) -> Sighting:
         arch="x86_64",
         aleph_version=VERSION,
         boot_id="",
+        host_name="",
         state=State.CURRENT.value,
         reason="runs it",
     )

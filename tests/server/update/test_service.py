@@ -105,6 +105,7 @@ class Machine:
     boot_id: str = "boot-1"
     platform: str = omaha.PLATFORM
     app_id: str = APPLICATION_ID
+    name: str = ""
 
     async def ask(self) -> omaha.UpdateAnswer:
         app = await self.say(check=True)
@@ -126,6 +127,7 @@ class Machine:
             self.group,
             boot_id=self.boot_id,
             machine_id=self.id,
+            alias=self.name,
             ping=omaha.Ping(active=1),
             update_check=omaha.UpdateCheck() if check else None,
             events=events,
@@ -466,6 +468,22 @@ def test_a_payload_larger_than_the_limit_is_refused(house: House) -> None:
         for length in (len(data), None):
             with pytest.raises(InputError, match="more than 1000"):
                 await service.upload(pieces(data), length=length)
+
+    house.run(story)
+
+
+def test_a_machine_says_what_it_is_called_until_somebody_calls_it_otherwise(house: House) -> None:
+    async def story(service: UpdateService) -> None:
+        await Machine(service, "1f", "1.0.0", name="core\n-01" + "x" * 100).ask()
+        assert (await service.machine("1f")).alias == "core-01" + "x" * 56
+        await Machine(service, "1f", "1.0.0", name="core-02").ask()
+        assert (await service.machine("core-02")).id == "1f"
+        await service.name_machine("1f", "rack 7")
+        await Machine(service, "1f", "1.0.0", name="core-03").ask()
+        assert (await service.machine("rack 7")).alias == "rack 7"
+        with pytest.raises(NotFoundError):
+            await service.machine("core-03")
+        assert (await service.name_machine("1f", "")).alias == "core-03"
 
     house.run(story)
 

@@ -32,7 +32,7 @@ def insert(number: int) -> store.Change:
 
 
 def sighting(machine: str, *, state: str | None = None, version: str = "1.0.0") -> Sighting:
-    return Sighting("app", machine, "stable", version, 1.8e9, "", "", "", "", "", state, state)
+    return Sighting("app", machine, "stable", version, 1.8e9, "", "", "", "", "", "", state, state)
 
 
 def run(path: Path, story: Callable[[Writer], Awaitable[None]], limits: Limits = LIMITS) -> list[int]:

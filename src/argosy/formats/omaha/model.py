@@ -62,7 +62,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RequestApp:
-    """One application of a machine; for an operating system there is one. `track` is the machine's group."""
+    """One application of a machine; for an operating system there is one. `track` is the machine's group.
+
+    `alias` is what people call the machine.
+    """
 
     app_id: str
     version: str
@@ -76,6 +79,7 @@ class RequestApp:
     lang: str = ""
     board: str = ""
     hardware_class: str = ""
+    alias: str = ""
     client: str = ""
     next_version: str = ""
     delta_okay: bool = False

@@ -69,6 +69,7 @@ def _read_app(element: Element) -> RequestApp:
         lang=get("lang", ""),
         board=get("board", ""),
         hardware_class=get("hardware_class", ""),
+        alias=get("alias", ""),
         client=get("client", ""),
         next_version=get("nextversion", ""),
         delta_okay=element.flag("delta_okay"),
@@ -104,6 +105,7 @@ def _write_app(app: RequestApp) -> str:
         "lang": app.lang,
         "board": app.board,
         "hardware_class": app.hardware_class,
+        "alias": app.alias,
         "client": app.client,
         "nextversion": app.next_version,
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import socket
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -70,6 +71,7 @@ class Edges:
     boot_clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
     wall_clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
+    host_name: Callable[[], str] = socket.gethostname
 
 
 class Engine:
@@ -303,6 +305,7 @@ class Engine:
             oem=identity.oem,
             oem_version=identity.oem_version,
             first_version=self._state.first_version,
+            host_name=self._edges.host_name(),
         )
 
     def _events_heard(self, heard: bool, now_s: float) -> None:

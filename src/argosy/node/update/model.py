@@ -65,6 +65,7 @@ class Machine:
     oem: str = ""
     oem_version: str = ""
     first_version: str = ""
+    host_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

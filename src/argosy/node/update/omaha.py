@@ -49,6 +49,7 @@ def request(
         aleph_version=machine.first_version,
         lang="en-US",
         board=machine.board,
+        alias=machine.host_name,
         ping=model.Ping(active=1) if ping else None,
         update_check=model.UpdateCheck(pin) if check else None,
         events=events,

@@ -275,7 +275,13 @@ def _sighting(visit: Visit, caller: Caller) -> Sighting:
         visit.arch[:32],
         app.aleph_version[:_LONGEST_NAME],
         app.boot_id,
+        _printable(app.alias),
         visit.state.value if visit.state else None,
         visit.reason,
         visit.offered,
     )
+
+
+def _printable(text: str) -> str:
+    """What a machine calls itself, fit for a line of a table."""
+    return "".join(letter for letter in text[:_LONGEST_NAME] if letter.isprintable())

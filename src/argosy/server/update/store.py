@@ -41,6 +41,7 @@ class Sighting:
     arch: str
     aleph_version: str
     boot_id: str
+    host_name: str
     state: str | None = None
     reason: str | None = None
     offered: str | None = None

@@ -93,6 +93,7 @@ machines = sql.Table(
     sql.Column("arch", sql.String(32), nullable=False),
     sql.Column("aleph_version", _VERSION, nullable=False),
     sql.Column("boot_id", _ID, nullable=False),
+    sql.Column("host_name", _ID, nullable=False),
     sql.Column("alias", sql.String(128), nullable=False, server_default=""),
     sqlite_with_rowid=False,
 )

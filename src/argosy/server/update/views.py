@@ -66,7 +66,7 @@ def machine(row: Any, bad: Mapping[str, str]) -> api.Machine:
         state=api.State(row.state) if row.state else api.State.WAITING,
         reason=row.reason or "has not asked for an update yet",
         seen=_time(row.seen_s),
-        alias=row.alias,
+        alias=row.alias or row.host_name,
         address=row.address,
         oem=row.oem,
         offered=row.offered if row.offered != row.version else None,
@@ -100,12 +100,13 @@ def list_machines(
 
 
 def find_machines(database: Database, app: str, name: str) -> Sequence[sql.Row[Any]]:
-    """The machine of this id; else those, up to two, whose id begins so or whose alias it is."""
+    """The machine of this id; else those, up to two, whose id begins so or whose name it is."""
     machines = tables.machines.c
     query = sql.select(tables.machines).where(machines.app == app)
     with database.reading() as connection:
         exact = connection.execute(query.where(machines.id == name)).all()
         like = machines.id.startswith(name, autoescape=True) | (machines.alias == name)
+        like |= (machines.alias == "") & (machines.host_name == name)
         return exact or connection.execute(query.where(like).limit(2)).all()
 
 
