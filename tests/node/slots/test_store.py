@@ -14,7 +14,7 @@ from argosy.formats.bootenv import BootEnvironment
 from argosy.formats.gpt import SECTOR_BYTES, UsrAttributes
 from argosy.node.disk.table import read_table
 from argosy.node.slots.esp import block_path, read_environment, write_environment
-from argosy.node.slots.model import Failure, Records, SlotBits, SlotsError
+from argosy.node.slots.model import Failure, FailureKind, Records, SlotBits, SlotsError
 from argosy.node.slots.records import read_records, write_records
 from argosy.node.slots.store import Slots, running_slot
 
@@ -54,7 +54,7 @@ def test_an_update_from_end_to_end(tmp_path: Path) -> None:
 
 def test_a_failed_version_can_be_forgotten(tmp_path: Path) -> None:
     places = make_places(tmp_path)
-    failure = Failure("2.0.0", "b", "a probe failed", 5)
+    failure = Failure("2.0.0", "b", "a probe failed", 5, FailureKind.HEALTH)
     write_records(places.records, Records({"a": "1.0.0"}, (failure,)))
     with pytest.raises(SlotsError, match=r"3\.0\.0 has not failed"):
         Slots(places).forget("3.0.0")

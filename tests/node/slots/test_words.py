@@ -5,7 +5,7 @@ from __future__ import annotations
 from argosy.formats.bootenv import BootEnvironment
 from argosy.formats.gpt import UsrAttributes
 from argosy.node.slots import machine
-from argosy.node.slots.model import Failure, Records, SlotBits, SlotsState
+from argosy.node.slots.model import Failure, FailureKind, Records, SlotBits, SlotsState
 from argosy.node.slots.words import report, text
 
 OLD = UsrAttributes(priority=1, successful=True)
@@ -62,7 +62,9 @@ def test_both_are_good() -> None:
 
 
 def test_a_machine_that_fell_back_says_why() -> None:
-    failure = Failure("4892.0.0", "b", "the boot loader could not read its kernel", 1795000000)
+    failure = Failure(
+        "4892.0.0", "b", "the boot loader could not read its kernel", 1795000000, FailureKind.BOOT
+    )
     assert said(OLD, EMPTY, "a", (failure,)) == (
         "A  4891.0.0  good, runs now\n"
         "B  4892.0.0  failed: the boot loader could not read its kernel\n"

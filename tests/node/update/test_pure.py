@@ -17,7 +17,7 @@ from argosy.formats.gpt import UsrAttributes
 from argosy.formats.omaha.codes import ErrorCode
 from argosy.formats.version import Version
 from argosy.node.slots import machine as slots_machine
-from argosy.node.slots.model import TRIES, Failure, Records, SlotBits, SlotsState
+from argosy.node.slots.model import TRIES, Failure, FailureKind, Records, SlotBits, SlotsState
 from argosy.node.update import memory, schedule
 from argosy.node.update.config import Settings, is_http_url, read_settings, with_value
 from argosy.node.update.model import (
@@ -252,7 +252,7 @@ DUE = State("boot", 1000.0)
         (seen(offer=OFFER, state=replace(DUE, floor="5000.0.0")), Wait, "below the floor 5000.0.0"),
         (seen(offer=OFFER, settings=replace(SETTINGS, pin=Version(1))), Wait, "pinned to version 1.0.0"),
         (
-            seen(offer=OFFER, slots=slots(failures=(Failure(NEW, "b", "x", 1),))),
+            seen(offer=OFFER, slots=slots(failures=(Failure(NEW, "b", "x", 1, FailureKind.BOOT),))),
             Wait,
             "failed on this machine",
         ),
@@ -273,7 +273,7 @@ def test_alive_signs_are_quiet() -> None:
 
 
 def test_retry_takes_what_failed() -> None:
-    failed = slots(failures=(Failure(NEW, "b", "x", 1),))
+    failed = slots(failures=(Failure(NEW, "b", "x", 1, FailureKind.BOOT),))
     assert isinstance(plan(seen(offer=OFFER, slots=failed, asked=Asked())), Wait)
     assert isinstance(plan(seen(offer=OFFER, slots=failed, asked=Asked(retry=True))), Install)
 
@@ -395,7 +395,6 @@ def test_news() -> None:
 
 @pytest.mark.parametrize("tried", [0, 1, 3])
 def test_failures_are_told_once_with_their_kind(tried: int) -> None:
-    """The words are the slots' own: should they change, the kind is to be found out anew."""
     environment = BootEnvironment(tried="b" * tried)
     state = SlotsState(
         SlotBits(COMMITTED, UsrAttributes(priority=2)), environment, "a", Records(versions={"b": NEW})
@@ -408,7 +407,7 @@ def test_failures_are_told_once_with_their_kind(tried: int) -> None:
 
 
 def test_probes_that_failed_are_another_kind() -> None:
-    assert memory.failure_code("the health probe etcd failed") is ErrorCode.HEALTH_FAILED
-    for part in ("kernel", "initrd", "config"):
-        why = slots_machine._unreadable(BootEnvironment(failed=f"b:{part}"))
-        assert memory.failure_code(why) is ErrorCode.BOOT_FAILED
+    state = SlotsState(SlotBits(COMMITTED, UsrAttributes(priority=2)), BootEnvironment(), "b", Records())
+    records = slots_machine.reject(state, "the health probe etcd failed", 77).records
+    (event,), _ = memory.news(State(version=OLD), replace(state, running="a", records=records), OLD)
+    assert event.error_code == ErrorCode.HEALTH_FAILED

@@ -16,6 +16,7 @@ from argosy.node.slots.model import (
     SLOTS,
     TRIES,
     Failure,
+    FailureKind,
     Plan,
     Records,
     SlotBits,
@@ -68,7 +69,7 @@ def reconcile(state: SlotsState, version: str, now_s: int) -> Plan:
         notes += (f"{_name(standby)} is not bootable any more: {why}",)
     elif why := _failure(state, bits):
         bits = bits.having(standby, _EMPTY)
-        records = _failed(records, standby, why, now_s)
+        records = _failed(records, Failure(records.version(standby), standby, why, now_s, FailureKind.BOOT))
         notes += (f"{_name(standby)} failed: {why}",)
     return Plan(bits, project(bits), records, notes + _about_running(state.running, bits))
 
@@ -118,7 +119,9 @@ def reject(state: SlotsState, reason: str, now_s: int) -> Plan:
             f"{_name(state.running)} cannot be rejected ({reason}): there is no good slot to go back to"
         )
     bits = bits.having(state.running, _EMPTY)
-    records = _failed(state.records, state.running, reason, now_s)
+    version = state.records.version(state.running)
+    failure = Failure(version, state.running, reason, now_s, FailureKind.HEALTH)
+    records = _failed(state.records, failure)
     return Plan(bits, project(bits), records, (*notes, f"{_name(state.running)} is rejected: {reason}"))
 
 
@@ -219,8 +222,7 @@ def _unreadable(environment: BootEnvironment) -> str:
     return f"the boot loader could not read {what}"
 
 
-def _failed(records: Records, slot: str, reason: str, now_s: int) -> Records:
-    failure = Failure(records.version(slot), slot, reason, now_s)
+def _failed(records: Records, failure: Failure) -> Records:
     known = [old for old in records.failures if (old.version, old.slot) != (failure.version, failure.slot)]
     return replace(records, failures=(*known, failure)[-_KEPT_FAILURES:], returned=0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -45,6 +46,13 @@ class SlotBits:
         return replace(self, b=bits) if slot == "b" else replace(self, a=bits)
 
 
+class FailureKind(enum.StrEnum):
+    """How far a version came: it did not stay up, or it did and its health probes failed."""
+
+    BOOT = "boot"
+    HEALTH = "health"
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """A version that did not make it, and why. `time_s` is in seconds since 1970, by the machine's clock."""
@@ -53,6 +61,7 @@ class Failure:
     slot: str
     reason: str
     time_s: int
+    kind: FailureKind
 
 
 @dataclass(frozen=True, slots=True)

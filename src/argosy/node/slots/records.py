@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from argosy.base.files import replace_file
-from argosy.node.slots.model import SLOTS, Failure, Records
+from argosy.node.slots.model import SLOTS, Failure, FailureKind, Records
 
 
 def read_records(path: Path) -> Records:
@@ -50,6 +50,7 @@ def encode_records(records: Records) -> bytes:
             "slot": failure.slot,
             "reason": failure.reason,
             "time_s": failure.time_s,
+            "kind": failure.kind.value,
         }
         for failure in records.failures
     ]
@@ -61,4 +62,5 @@ def _failure(found: dict[str, object]) -> Failure:
     time_s = found["time_s"]
     if not isinstance(time_s, int):
         raise TypeError("a failure's time is not a number of seconds")
-    return Failure(str(found["version"]), str(found["slot"]), str(found["reason"]), time_s)
+    kind = FailureKind(str(found["kind"]))
+    return Failure(str(found["version"]), str(found["slot"]), str(found["reason"]), time_s, kind)

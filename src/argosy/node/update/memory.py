@@ -7,7 +7,7 @@ from dataclasses import replace
 from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
 from argosy.formats.omaha.model import Event
 from argosy.formats.version import parse_version
-from argosy.node.slots.model import Failure, SlotsState
+from argosy.node.slots.model import Failure, FailureKind, SlotsState
 from argosy.node.update.events import short
 from argosy.node.update.model import Answer, Check, Failures, Install, State
 from argosy.node.update.problems import Problem
@@ -15,8 +15,7 @@ from argosy.node.update.schedule import first_check_s, next_check_s, payload_bac
 
 _KEPT_PAYLOADS = 10
 _KEPT_REPORTS = 40
-# How the reasons begin that `slots.machine` has for versions that did not come up; others are the probes'.
-_BOOT_REASONS = ("it did not come up", "it came up, but", "the boot loader could not")
+_CODES = {FailureKind.BOOT: ErrorCode.BOOT_FAILED, FailureKind.HEALTH: ErrorCode.HEALTH_FAILED}
 
 
 def started(state: State, boot_id: str, now_s: float, chance: float, *, unfinished: bool) -> State:
@@ -95,11 +94,6 @@ def news(state: State, slots: SlotsState, version: str) -> tuple[tuple[Event, ..
     return tuple(events), replace(state, version=version, offer=None, answer="", problems=())
 
 
-def failure_code(reason: str) -> ErrorCode:
-    """What kind of failure a slot's record tells of."""
-    return ErrorCode.BOOT_FAILED if reason.startswith(_BOOT_REASONS) else ErrorCode.HEALTH_FAILED
-
-
 def _name(failure: Failure) -> str:
     return f"{failure.version} {failure.time_s}"
 
@@ -108,7 +102,7 @@ def _failed(failure: Failure) -> Event:
     return Event(
         EventType.UPDATE_COMPLETE,
         EventResult.ERROR,
-        failure_code(failure.reason),
+        _CODES[failure.kind],
         next_version=failure.version,
         reason=short(failure.reason),
     )
