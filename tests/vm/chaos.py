@@ -63,7 +63,7 @@ class Chaos:
     def _round(self, cuts: Round) -> list[Came]:
         running = self._node.ready().version
         [target] = set(self._releases) - {running}
-        self._node.publish(self._releases[target])
+        self._node.follow(self._releases[target], f"v{target}")
         self._tell(f"update from {running} to {target}")
         came = [self._cut(cut, target, last=cut is cuts[-1]) for cut in cuts]
         self._complete(target)

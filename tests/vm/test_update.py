@@ -72,9 +72,9 @@ def test_a_version_that_failed_is_not_tried_again(node: Node) -> None:
 
 
 def test_kexec_takes_the_way_past_the_boot_loader(node: Node, release: Path) -> None:
-    """Back to the first version, which the channel has again."""
+    """Back to the first version, which another channel has."""
     before = node.ready()
-    node.publish(release)
+    node.follow(release, "beta")
     node.on(f"echo REBOOT_METHOD=kexec | sudo tee -a {SETTINGS}")
     node.update()
     seen = len(node.console())
