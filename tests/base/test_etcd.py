@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.etcd import Cluster, free_ports
 
+from argosy.base.address import Login
 from argosy.base.etcd import (
     Changes,
     CompactedError,
@@ -19,7 +20,6 @@ from argosy.base.etcd import (
     EtcdError,
     Event,
     LeaseNotFoundError,
-    Login,
     Put,
     Range,
     UnavailableError,

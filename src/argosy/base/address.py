@@ -1,8 +1,8 @@
-"""Where a server listens, as people write it, and the TLS that it asks for."""
+"""Where a server listens, as people write it, and the TLS and the user that it asks for."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -20,6 +20,14 @@ class TlsFiles:
     authority: Path | None = None
     certificate: Path | None = None
     key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user of the server's own, where it asks for one."""
+
+    user: str
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

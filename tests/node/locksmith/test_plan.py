@@ -146,6 +146,7 @@ def test_gone() -> None:
 WINDOW = parse_windows("04:00", "1h")
 CLOSED = parse_windows("05:00", "1h")
 READY = Memory(drained=True, drain_began_s=0)
+WELL = Memory(well_since_s=3590)
 LOCKED = Locks({"": held(ME, m0=MINE)})
 USERS = {"locks": LOCKED, "users": ("core",)}
 
@@ -213,16 +214,25 @@ USERS = {"locks": LOCKED, "users": ("core",)}
         ({"postponed_until_s": 3700.0}, Wait(100.0), "postponed the reboot by 2 min"),
         ({"postponed_until_s": 3599.0}, Lock(""), "but the lock"),
         # A lock from before
-        ({"locks": Locks({"": held(ME, m0=BEFORE)})}, Unlock("", ME), "back and healthy"),
-        ({"locks": Locks({"": held(ME)}), "wanted": ""}, Unlock("", ME), "back and healthy"),
-        ({"locks": Locks({"old": held(ME, m0=BEFORE)}), "wanted": ""}, Unlock("old", ME), "back and healthy"),
+        ({"locks": Locks({"": held(ME, m0=BEFORE)})}, Wait(10.0), "a moment longer"),
+        ({"locks": Locks({"": held(ME, m0=BEFORE)}), "memory": WELL}, Unlock("", ME), "back and healthy"),
+        ({"locks": Locks({"": held(ME)}), "wanted": "", "memory": WELL}, Unlock("", ME), "back and healthy"),
+        (
+            {"locks": Locks({"old": held(ME, m0=BEFORE)}), "wanted": "", "memory": WELL},
+            Unlock("old", ME),
+            "back and healthy",
+        ),
         (
             {"locks": Locks({"": held(ME, m0=BEFORE)}), "back": Back(idle=("hello.service (failed)",))},
             Wait(5),
             "hello.service (failed)",
         ),
         (
-            {"locks": Locks({"": held(ME, m0=BEFORE)}), "settings": Settings(Strategy.OFF)},
+            {
+                "locks": Locks({"": held(ME, m0=BEFORE)}),
+                "settings": Settings(Strategy.OFF),
+                "memory": WELL,
+            },
             Unlock("", ME),
             "back and healthy",
         ),
@@ -367,7 +377,8 @@ class Sim:
         """Like the daemon's: observe, plan, perform; what it remembers may get lost at any time."""
         observed = self.observe(number)
         decision = plan(observed)
-        memory = observed.memory if decision.under_way else Memory()
+        well_s = observed.memory.well_since_s or observed.up_s or None
+        memory = replace(observed.memory if decision.under_way else Memory(), well_since_s=well_s)
         match decision.action:
             case Lock(group):
                 holding = Holding(self.now_s, observed.boot_id, observed.machine_id, daemon=True)

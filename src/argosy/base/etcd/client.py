@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from argosy.base.address import TlsFiles, parse_address
+from argosy.base.address import Login, TlsFiles, parse_address
 from argosy.base.etcd import wire
 from argosy.base.etcd.model import (
     Changes,
@@ -18,7 +18,6 @@ from argosy.base.etcd.model import (
     Found,
     KeyValue,
     LeaseNotFoundError,
-    Login,
     Member,
     Operation,
     Outcome,

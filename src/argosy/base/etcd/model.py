@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -74,14 +74,6 @@ class Changes:
 
     revision: int
     events: Sequence[Event]
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """A user of etcd's own, where etcd asks for one."""
-
-    user: str
-    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

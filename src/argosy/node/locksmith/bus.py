@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable
 from typing import Any
 
 from argosy.base.errors import ArgosyError
-from argosy.base.run import run
+from argosy.base.run import CommandError, run
 from argosy.node.systemd import RefusedError, SystemBus
 from argosy.node.update.dbus import MANAGER, NAME, PATH, STATUS_SIGNATURE
 from argosy.node.update.model import Operation
@@ -88,7 +89,7 @@ class Host:
 
     def reboot(self) -> None:
         """Begin an orderly reboot. Raises `CommandError`."""
-        run(["systemctl", "--no-block", "reboot"], timeout_s=60)
+        begin_reboot()
 
     def _heard(self, message: Any) -> None:
         if (message.interface, message.member) != (MANAGER, "StatusUpdate"):
@@ -124,6 +125,16 @@ class Host:
         except BusError:
             return False
         return bool(owner == sender)
+
+
+def begin_reboot() -> None:
+    """Begin an orderly reboot, which may end us at once. Raises `CommandError`."""
+    command = ["systemctl", "--no-block", "reboot"]
+    done = run(command, check=False, timeout_s=60)
+    # The shutdown ends this command like all others of its unit.
+    if done.returncode != -signal.SIGTERM and done.returncode != 0:
+        message = done.stderr.decode(errors="replace").strip() or f"exit code {done.returncode}"
+        raise CommandError(f"the reboot cannot be begun: {message}", completed=done)
 
 
 async def send_need_reboot(address: str | None = None) -> None:

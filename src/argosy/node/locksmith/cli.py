@@ -168,8 +168,8 @@ def _reboot(arguments: argparse.Namespace) -> int:
         print("Must be root to initiate reboot.", file=sys.stderr)
         return 1
     found = _access(arguments)
-    from argosy.base.run import run
     from argosy.node.locksmith import ctl
+    from argosy.node.locksmith.bus import begin_reboot
     from argosy.node.locksmith.identity import identity
 
     me = identity()
@@ -178,7 +178,7 @@ def _reboot(arguments: argparse.Namespace) -> int:
     except ArgosyError as error:
         return _failed("locking", error)
     try:
-        run(["systemctl", "--no-block", "reboot"], timeout_s=60)
+        begin_reboot()
     except ArgosyError:
         ctl.unlock(found, me.machine_id)
         raise

@@ -10,9 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from argosy.base.address import TlsFiles, parse_address
+from argosy.base.address import Login, TlsFiles, parse_address
 from argosy.base.errors import InputError, Location
-from argosy.base.etcd.model import Login
 from argosy.formats.duration import parse_duration_s
 from argosy.node.locksmith.model import DEFAULT_ENDPOINT, Access, Settings, Strategy
 from argosy.node.locksmith.windows import Window, parse_windows

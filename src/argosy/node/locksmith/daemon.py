@@ -14,7 +14,7 @@ from argosy.base.etcd import Etcd, UnavailableError
 from argosy.base.notify import notify
 from argosy.formats.duration import spoken
 from argosy.formats.rebootlock import Holding
-from argosy.node.locksmith import cluster, model
+from argosy.node.locksmith import cluster
 from argosy.node.locksmith.fleet import Drainer
 from argosy.node.locksmith.lock import Store
 from argosy.node.locksmith.model import (
@@ -36,7 +36,7 @@ from argosy.node.locksmith.model import (
     Warn,
     Why,
 )
-from argosy.node.locksmith.plan import plan
+from argosy.node.locksmith.plan import lacks, plan
 from argosy.node.locksmith.runtime import Runtime
 from argosy.node.locksmith.semaphore import NoHolderError, with_holder, without_holder
 
@@ -131,7 +131,7 @@ class Daemon:
         settings, problem = self._settings()
         member, fleet = await edges.host.unit_states()
         locks, etcd_problem = await self._locks(settings)
-        memory = self._remembered(away=settings is not None and locks is None)
+        memory = edges.runtime.memory()
         wanted = await edges.host.wanted() or (_ASKED if memory.asked else "")
         held = bool(locks and locks.held_by(edges.identity.machine_id))
         view = Cluster()
@@ -140,7 +140,7 @@ class Daemon:
         back = await self._back(member, fleet, view) if held else Back()
         going_down = await edges.host.going_down()
         # The clocks come last: what is decided by them is true when it is done.
-        return Observed(
+        seen = Observed(
             now=edges.now(),
             up_s=edges.up_s(),
             machine_id=edges.identity.machine_id,
@@ -158,6 +158,8 @@ class Daemon:
             postponed_until_s=edges.runtime.postponed_until_s(),
             memory=memory,
         )
+        away = settings is not None and locks is None
+        return self._since_when(seen, away=away, well=held and not lacks(seen))
 
     def _settings(self) -> tuple[Settings | None, str]:
         try:
@@ -181,13 +183,15 @@ class Daemon:
                 raise
             return None, str(error)
 
-    def _remembered(self, *, away: bool) -> model.Memory:
-        memory = self._edges.runtime.memory()
-        since_s = (memory.away_since_s or self._edges.up_s()) if away else None
-        if since_s != memory.away_since_s:
-            memory = replace(memory, away_since_s=since_s)
-            self._remember(away_since_s=since_s)
-        return memory
+    def _since_when(self, seen: Observed, *, away: bool, well: bool) -> Observed:
+        """Remembers since when etcd is away, and since when this machine lacks nothing."""
+        before = seen.memory
+        away_s = (before.away_since_s or seen.up_s) if away else None
+        well_s = (before.well_since_s or seen.up_s) if well else None
+        if (away_s, well_s) == (before.away_since_s, before.well_since_s):
+            return seen
+        self._remember(away_since_s=away_s, well_since_s=well_s)
+        return replace(seen, memory=replace(before, away_since_s=away_s, well_since_s=well_s))
 
     async def _cluster(self, access: Access, fleet: str) -> Cluster:
         assert self._etcd is not None

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
-from argosy.base.address import TlsFiles
-from argosy.base.etcd.model import Login
+from argosy.base.address import Login, TlsFiles
 from argosy.formats.rebootlock import Holding, Semaphore
 from argosy.node.locksmith.windows import Window
 
@@ -143,7 +142,8 @@ class Drained:
 class Memory:
     """What locksmithd has to know after a crash, until the next boot. Times are on the clock of this boot.
 
-    `asked`: a person asked for the reboot. `warned_s`: when the users were warned.
+    `asked`: a person asked for the reboot. `warned_s`: when the users were warned. `well_since_s`: since when
+    the machine lacks nothing, while it holds a lock of an earlier boot.
     """
 
     asked: bool = False
@@ -151,6 +151,7 @@ class Memory:
     drain_began_s: float | None = None
     drained: bool = False
     warned_s: float | None = None
+    well_since_s: float | None = None
     reboot_sent_s: float | None = None
 
 

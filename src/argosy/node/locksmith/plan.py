@@ -30,6 +30,9 @@ from argosy.node.locksmith.windows import next_open, open_until
 AWAY_GRACE_S = 60.0
 """How long etcd has to be away before best-effort does without it: at boot it starts later than we do."""
 
+SETTLE_S = 10.0
+"""How long a machine has to lack nothing before it counts as back: units may be on their way to it."""
+
 _REBOOT_TAKES_S = 600.0
 _RUNS = ("active", "activating", "reloading", "deactivating")
 
@@ -62,6 +65,12 @@ def not_back(back: Back, *, own_member_healthy: bool) -> str:
     return ""
 
 
+def lacks(seen: Observed) -> str:
+    """What this machine lacks before it counts as back, in words; empty if nothing."""
+    own = next((member for member in seen.cluster.members if member.id == seen.cluster.own), None)
+    return not_back(seen.back, own_member_healthy=own is not None and own.healthy)
+
+
 def is_of_former_boot(holding: Holding, seen: Observed) -> bool:
     """Whether a lock of ours was taken before this boot; so says one of which nothing is known."""
     if holding.boot:
@@ -76,14 +85,15 @@ def _former_lock(seen: Observed) -> Decision | None:
     for group, holding in seen.locks.held_by(seen.machine_id).items():
         if not is_of_former_boot(holding, seen):
             continue
-        own = next((member for member in seen.cluster.members if member.id == seen.cluster.own), None)
-        missing = not_back(seen.back, own_member_healthy=own is not None and own.healthy)
-        if missing:
+        if missing := lacks(seen):
             return Decision(
                 Wait(again_s=5),
                 f"this machine is back, but keeps the lock: {missing}",
                 hint="the lock goes by itself when that is mended; `locksmithctl unlock` frees it now",
             )
+        since_s = seen.up_s if seen.memory.well_since_s is None else seen.memory.well_since_s
+        if (left_s := since_s + SETTLE_S - seen.up_s) > 0:
+            return Decision(Wait(again_s=left_s), "this machine is back; it keeps the lock a moment longer")
         return Decision(Unlock(group, seen.machine_id), "the machine is back and healthy")
     return None
 

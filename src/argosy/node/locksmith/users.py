@@ -1,7 +1,7 @@
 """The edge: who is at a terminal of this machine, and telling them something.
 
-Terminals are those of /dev/pts: what ssh, a multiplexer or a container's shell opened, with its user as
-owner.
+Terminals are those of /dev/pts that belong to a user: what ssh or a multiplexer opened. Root's are consoles
+of containers, and what sudo opens beside its user's.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ FOLDER = Path("/dev/pts")
 
 
 def at_terminals(folder: Path = FOLDER) -> dict[Path, str]:
-    """Terminals and the names of their users."""
+    """Terminals and the names of their users, without root."""
     found = {}
     for path in sorted(folder.glob("[0-9]*")):
         with contextlib.suppress(FileNotFoundError):
-            found[path] = _name(path.stat().st_uid)
+            if uid := path.stat().st_uid:
+                found[path] = _name(uid)
     return found
 
 
