@@ -16,7 +16,7 @@ from argosy.base.run import run
 from argosy.node.health.model import Decision, Result, Verdict
 from argosy.node.health.probes import Probe, probes
 from argosy.node.health.verdict import judge
-from argosy.node.slots.esp import DEVICE, mounted
+from argosy.node.slots.esp import device, mounted
 from argosy.node.slots.model import SlotsError
 from argosy.node.slots.store import Slots, this_machine
 from argosy.node.update.config import Settings, read_settings
@@ -116,7 +116,7 @@ def _gate() -> Gate:
 @contextlib.contextmanager
 def _slots() -> Iterator[Slots]:
     """The ESP is mounted for this alone: in a boot that halts half-way there is no automount of /boot."""
-    with mounted(DEVICE, _ESP) as esp:
+    with mounted(device(), _ESP) as esp:
         yield this_machine(esp)
 
 

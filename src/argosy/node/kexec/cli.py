@@ -34,7 +34,7 @@ def main() -> int:
 
 def _load() -> None:
     oem_configuration = read_oem(OEM, _MOUNTS / "oem")
-    with esp.mounted(esp.DEVICE, _MOUNTS / "esp") as folder:
+    with esp.mounted(esp.device(), _MOUNTS / "esp") as folder:
         loaded = load_next(this_machine(folder), oem_configuration)
     LOADED.touch()
     print(f"rebooting into slot {loaded.slot.upper()}, version {loaded.version}, by kexec")

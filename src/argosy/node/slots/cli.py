@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from argosy.base.errors import ArgosyError, describe
 from argosy.node.release import release_version
-from argosy.node.slots.esp import DEVICE, mounted
+from argosy.node.slots.esp import device, mounted
 from argosy.node.slots.store import this_machine
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"usage: slots {_RECONCILE}|{_RETURN_TRY}", file=sys.stderr)
         return 2
     try:
-        with mounted(DEVICE, _ESP) as esp:
+        with mounted(device(), _ESP) as esp:
             slots = this_machine(esp)
             notes = slots.return_try() if words[0] == _RETURN_TRY else slots.reconcile(release_version())
     except ArgosyError as error:

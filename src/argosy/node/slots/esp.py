@@ -12,8 +12,9 @@ from argosy.base.files import replace_file, sync_renamed
 from argosy.base.run import run
 from argosy.formats.bootenv import BootEnvironment, decode, encode
 from argosy.formats.grubenv import BLOCK_BYTES, GrubEnvError
+from argosy.node.disk.device import disk_of_root
 
-DEVICE = Path("/dev/disk/by-partlabel/EFI-SYSTEM")
+_LABEL = "EFI-SYSTEM"
 _BLOCK = "coreos/grub/grubenv"
 
 
@@ -53,6 +54,18 @@ def write_environment(esp: Path, environment: BootEnvironment) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def device(sys: Path = Path("/sys")) -> Path:
+    """The EFI system partition of the disk that / is on. Raises `ArgosyError` if there is none.
+
+    As the kernel names it: early in a boot udev may not have made its links yet.
+    """
+    disk = disk_of_root(sys=sys).path.name
+    for uevent in (sys / "class/block" / disk).glob(f"{disk}*/uevent"):
+        if f"PARTNAME={_LABEL}" in uevent.read_text().splitlines():
+            return Path("/dev") / uevent.parent.name
+    raise ArgosyError(f"there is no partition {_LABEL} on {disk}")
 
 
 @contextlib.contextmanager
