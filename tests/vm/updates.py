@@ -22,10 +22,14 @@ from argosy.formats.updateapi import Machine as ServiceMachine
 from argosy.formats.version import Version, parse_version
 from argosy.lab import ssh
 from argosy.lab.model import Machine
+from argosy.lab.userdata import DEFAULT
 from argosy.server.update.client import Client
 
+# These tests say when a machine reboots.
+_BY_HAND = 'update: {reboot-strategy: "off"}'
 # Neither etcd nor fleet: it boots faster.
-LEAN = "#cloud-config\nhostname: core-01\n"
+LEAN = f"#cloud-config\nhostname: core-01\ncoreos:\n  {_BY_HAND}\n"
+WHOLE = DEFAULT.replace("coreos:\n", f"coreos:\n  {_BY_HAND}\n", 1)
 
 LOOK_EVERY_S = 1.0
 ASK_TIMEOUT_S = 60.0
@@ -48,15 +52,14 @@ def next_version(version: str, step: int = 1) -> Version:
 
 @contextlib.contextmanager
 def one_machine(
-    state: Path, release: Path, *, firmware: str = "bios", user_data: str | None = None
+    state: Path, release: Path, *, firmware: str = "bios", user_data: str = WHOLE
 ) -> Iterator[Node]:
     """A cluster of one machine, whose files are in `state`; it is destroyed afterwards."""
     state.mkdir(parents=True, exist_ok=True)
     argosy = Argosy(state)
+    (state / "user-data").write_text(user_data)
     words = ["-n", "1", "--firmware", firmware, "--release", str(release)]
-    if user_data is not None:
-        (state / "user-data").write_text(user_data)
-        words += ["--user-data", str(state / "user-data")]
+    words += ["--user-data", str(state / "user-data")]
     try:
         argosy("up", *words)
         yield Node(argosy)
