@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from tests.etcd import Cluster
 # A loaded machine is slow now and then: that is no defect of what is tested.
 settings.register_profile("argosy", deadline=None)
 settings.load_profile("argosy")
+
+# A shell that starts tests in the background has them ignore Ctrl-C, and every program that they start, too.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ from argosy.base.paths import data_folder
 _WRITES = "argosy_writes"
 _BUSY_TIMEOUT_MS = 5000
 _LOCK = 0x4172676F7379  # "Argosy": the number of our lock in PostgreSQL
+_LOCK_WAIT_S = 5.0
 
 _versions = sql.Table(
     "schema_version",
@@ -160,11 +162,21 @@ def _sqlite_file(path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _postgresql_held(engine: sql.Engine, shown: str) -> Iterator[None]:
-    """Hold PostgreSQL's lock for this application; the server frees it when the connection ends."""
+    """Hold PostgreSQL's lock for this application.
+
+    PostgreSQL frees it when the connection ends, but some time after a server that was killed: worth a wait.
+    """
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        if not connection.scalar(sql.select(sql.func.pg_try_advisory_lock(_LOCK))):
-            raise LockedError(f"another server is using {shown}", hint="end it, or give this one its own")
-        yield
+        deadline = time.monotonic() + _LOCK_WAIT_S
+        while not connection.scalar(sql.select(sql.func.pg_try_advisory_lock(_LOCK))):
+            if time.monotonic() > deadline:
+                raise LockedError(f"another server is using {shown}", hint="end it, or give this one its own")
+            time.sleep(_LOCK_WAIT_S / 20)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(SQLAlchemyError):  # A connection that broke has let go of it already.
+                connection.scalar(sql.select(sql.func.pg_advisory_unlock(_LOCK)))
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:
