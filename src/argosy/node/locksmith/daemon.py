@@ -68,7 +68,7 @@ class Fleet(Protocol):
 class Edges:
     """All that locksmithd touches. `now` is the local time, `up_s` the clock of this boot.
 
-    `in_trial` may raise `ArgosyError`; `chance` is a random number in [0, 1).
+    `in_trial` may raise `ArgosyError` or `OSError`; `chance` is a random number in [0, 1).
     """
 
     identity: Identity
@@ -207,7 +207,7 @@ class Daemon:
         in_trial, problem = False, ""
         try:
             in_trial = self._edges.in_trial()
-        except ArgosyError as error:
+        except (ArgosyError, OSError) as error:
             problem = str(error)
         if fleet == "inactive":
             return Back(in_trial, problem, member)
