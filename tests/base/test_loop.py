@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from argosy.base.errors import ArgosyError
-from argosy.base.loop import Backoff, Loop, SystemClock, run_daemon
+from argosy.base.loop import Backoff, Loop, SystemClock, run_daemon, run_until
 
 
 @dataclass
@@ -150,3 +150,28 @@ def test_the_clock_of_the_machine() -> None:
         assert await clock.wait(event, 10)
 
     asyncio.run(go())
+
+
+def test_work_runs_until_an_end_comes_and_nothing_is_left() -> None:
+    async def story() -> tuple[bool, bool]:
+        stop, cleaned_up = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            stop.set()
+            try:
+                await asyncio.sleep(3600)
+            finally:
+                cleaned_up.set()
+
+        await run_until(work(), stop.wait(), asyncio.sleep(3600))
+        return cleaned_up.is_set(), len(asyncio.all_tasks()) == 1
+
+    assert asyncio.run(story()) == (True, True)
+
+
+def test_work_that_fails_is_heard_of() -> None:
+    async def work() -> None:
+        raise ArgosyError("it broke")
+
+    with pytest.raises(ArgosyError, match="it broke"):
+        asyncio.run(run_until(work(), asyncio.sleep(3600)))

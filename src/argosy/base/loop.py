@@ -150,6 +150,20 @@ async def run_daemon(body: Callable[[asyncio.Event], Awaitable[None]]) -> None:
             await watchdog
 
 
+async def run_until(work: Awaitable[None], *ends: Awaitable[object]) -> None:
+    """Run `work` until it or one of `ends` is over, and cancel the others. Raises what the work raised."""
+    task = asyncio.ensure_future(work)
+    tasks = [task, *(asyncio.ensure_future(end) for end in ends)]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            task.result()
+    finally:
+        for each in tasks:
+            each.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _feed_watchdog() -> None:
     """Tell systemd that the event loop turns, at half the interval it asks for (sd_watchdog_enabled(3))."""
     interval_us = int(os.environ.get("WATCHDOG_USEC", "0"))

@@ -80,9 +80,7 @@ def _uses_tls(files: Sequence[Path]) -> list[bool]:
 
 async def _serve(files: Sequence[Path], bus: str | None, stop: asyncio.Event) -> bool:
     """Until `stop`, or until the bus goes away: False."""
-    import asyncio
-
-    from argosy.base.loop import Loop
+    from argosy.base.loop import Loop, run_until
     from argosy.base.notify import notify
     from argosy.node.locksmith.bus import Host
     from argosy.node.locksmith.daemon import TICK_S, Daemon
@@ -95,18 +93,11 @@ async def _serve(files: Sequence[Path], bus: str | None, stop: asyncio.Event) ->
         await host.connect()
         daemon.start()
         notify("READY=1")
-        work = asyncio.create_task(loop.run())
-        ends = [work, asyncio.create_task(stop.wait()), asyncio.create_task(host.gone())]
         try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-            if work.done():
-                work.result()
+            await run_until(loop.run(), stop.wait(), host.gone())
             return stop.is_set()
         finally:
             notify("STOPPING=1")
-            for end in ends:
-                end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
             daemon.close()
             await host.close()
 

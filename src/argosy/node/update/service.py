@@ -69,9 +69,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 async def _serve(edges: Edges, bus: str | None, stop: asyncio.Event) -> bool:
     """Until `stop`, or until the bus goes away: False."""
-    import asyncio
-
-    from argosy.base.loop import Loop
+    from argosy.base.loop import Loop, run_until
     from argosy.base.notify import notify
     from argosy.node.update.dbus import Face
     from argosy.node.update.engine import TICK_S, Engine
@@ -82,18 +80,11 @@ async def _serve(edges: Edges, bus: str | None, stop: asyncio.Event) -> bool:
     await face.connect(bus)
     engine.clean_up()
     notify("READY=1")
-    work = asyncio.create_task(loop.run())
-    ends = [work, asyncio.create_task(stop.wait()), asyncio.create_task(face.gone())]
     try:
-        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if work.done():
-            work.result()
+        await run_until(loop.run(), stop.wait(), face.gone())
         return stop.is_set()
     finally:
         notify("STOPPING=1")
-        for end in ends:
-            end.cancel()
-        await asyncio.gather(*ends, return_exceptions=True)
         face.close()
 
 
