@@ -40,7 +40,10 @@ examples:
   argosy rollback-channel stable
   argosy rollback-channel stable --to 4890.0.0
 """
-_PAUSE = "Stop giving updates to a group's machines. What has begun goes on."
+_PAUSE = """\
+Stop giving updates to a group's machines. Downloads that have begun go on, unless a machine is interrupted and has
+to ask again.
+"""
 _PAUSE_EXAMPLES = "examples:\n  argosy pause stable\n"
 _RESUME = """\
 Give updates to a group's machines again. With --retry also a version that was stopped because a machine
