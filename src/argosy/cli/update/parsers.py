@@ -41,8 +41,8 @@ examples:
   argosy rollback-channel stable --to 4890.0.0
 """
 _PAUSE = """\
-Stop giving updates to a group's machines. Downloads that have begun go on, unless a machine is interrupted and has
-to ask again.
+Stop giving updates to a group's machines. Downloads that have begun go on, unless a machine is interrupted
+and has to ask again.
 """
 _PAUSE_EXAMPLES = "examples:\n  argosy pause stable\n"
 _RESUME = """\
