@@ -120,6 +120,14 @@ def test_a_rejected_version_is_remembered_and_the_other_boots() -> None:
     assert machine.reconcile(state(OLD, EMPTY, "a"), "1.0.0", 6).records.failures == ()
 
 
+def test_a_version_on_trial_keeps_the_name_that_it_was_armed_by() -> None:
+    trial = replace(TRIAL, tries=2)
+    booted = machine.reconcile(state(OLD, trial, "b"), "2.0.0-odd", 5)
+    failed = machine.reject(replace(state(OLD, trial, "b"), records=booted.records), "probe web failed", 5)
+    assert machine.bad_versions(failed.records) == {"2.0.0"}
+    assert machine.reconcile(state(OLD, NEW, "b"), "2.0.0-odd", 5).records.version("b") == "2.0.0-odd"
+
+
 def test_the_last_good_slot_is_not_given_up() -> None:
     with pytest.raises(SlotsError, match="no good slot"):
         machine.reject(state(EMPTY, TRIAL, "b"), "why ever", 0)

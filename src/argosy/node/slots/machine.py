@@ -56,10 +56,13 @@ def project(bits: SlotBits) -> BootEnvironment:
 def reconcile(state: SlotsState, version: str, now_s: int) -> Plan:
     """At every boot: count what the boot loader did, and judge what it says about the slot that does not run.
 
-    `version` is the running one; `now_s` are seconds since 1970.
+    `version` is what the running /usr says; `now_s` are seconds since 1970. During a trial a version keeps
+    the name that it was armed by: by that the update service offers it, and must not do so again if it fails.
     """
     bits, notes = _counted(state)
-    records = replace(state.records, versions={**state.records.versions, state.running: version})
+    records = state.records
+    if not (state.in_trial and records.version(state.running)):
+        records = replace(records, versions={**records.versions, state.running: version})
     standby = state.standby
     if not any(bootable(bits.of(slot)) for slot in SLOTS) and not bits.of(state.running).priority:
         bits = bits.having(state.running, UsrAttributes(priority=1, successful=True))
