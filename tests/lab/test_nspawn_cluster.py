@@ -21,6 +21,7 @@ from argosy.lab import process
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 
 _NAME = "test"
+_KERNEL_TIDIES_WITHIN_S = 10.0
 _MOVES_WITHIN_S = 120.0
 _UNIT = """\
 [Unit]
@@ -76,7 +77,17 @@ def user(tmp_path: Path) -> Iterator[User]:
 
 
 def _left(cluster_id: str, folder: Path, namespace: str) -> list[str]:
-    """Whatever of a cluster is still on the host."""
+    """Whatever of a cluster is still on the host.
+
+    The kernel itself takes apart the mounts of a process that was killed, and their loop devices, a moment later.
+    """
+    deadline = time.monotonic() + _KERNEL_TIDIES_WITHIN_S
+    while (left := _seen(cluster_id, folder, namespace)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left
+
+
+def _seen(cluster_id: str, folder: Path, namespace: str) -> list[str]:
     left = [f"process {found}" for found in process.find(cluster_id)]
     left += [
         f"mount {line}" for line in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in line
