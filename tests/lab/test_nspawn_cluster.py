@@ -79,7 +79,7 @@ def user(tmp_path: Path) -> Iterator[User]:
 def _left(cluster_id: str, folder: Path, namespace: str) -> list[str]:
     """Whatever of a cluster is still on the host.
 
-    The kernel itself takes apart the mounts of a process that was killed, and their loop devices, a moment later.
+    The kernel itself takes apart mounts of a process that was killed, and their loop devices, a moment later.
     """
     deadline = time.monotonic() + _KERNEL_TIDIES_WITHIN_S
     while (left := _seen(cluster_id, folder, namespace)) and time.monotonic() < deadline:
