@@ -71,7 +71,7 @@ class Chaos:
         return came
 
     def _cut(self, cut: Cut, target: str, *, last: bool) -> Came:
-        client = self._enter(cut.phase)
+        client = self._enter(cut.phase, target)
         after_s = cut.fraction * _LASTS_S[cut.phase]
         time.sleep(after_s)
         self._node.argosy("kill", self._node.name)
@@ -84,15 +84,20 @@ class Chaos:
         self._tell(f"cut {after_s:.1f} s into {cut.phase.value}: {look.version} boots from slot {look.slot}")
         return Came(cut, look.version, target, last)
 
-    def _enter(self, phase: Phase) -> subprocess.Popen[bytes] | None:
-        """Bring the machine to the beginning of a phase; returns the client that runs on it, if one does."""
+    def _enter(self, phase: Phase, target: str) -> subprocess.Popen[bytes] | None:
+        """Bring the machine to the beginning of a phase; returns the client that runs on it, if one does.
+
+        The cut before may have come when all was installed: then the new version is up already, and on trial.
+        """
+        before = self._node.ready()
+        if before.version == target:
+            return None
         if phase in (Phase.DOWNLOAD, Phase.FINISH):
             words = ssh.command(self._node.argosy.site, self._node.machine, ["update_engine_client -update"])
             client = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             begun = (State.DOWNLOADING,) if phase is Phase.DOWNLOAD else ()
             self._wait_for(*begun, State.DOWNLOADED, State.INSTALLED)
             return client
-        before = self._node.ready()
         self._node.update()
         self._node.reboot()
         if phase is Phase.COMMIT:
