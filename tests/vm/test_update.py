@@ -81,7 +81,8 @@ def test_kexec_takes_the_way_past_the_boot_loader(node: Node, release: Path, tmp
     seen = len(node.console())
     node.reboot()
     after = node.restarted(before)
-    assert (after.version, after.slot, after.verified) == (read_release(release).version, "a", True)
+    assert (after.version, after.verified) == (read_release(release).version, True)
+    assert after.slot != before.slot
     assert "BOOT_IMAGE" not in node.on("cat /proc/cmdline"), "the boot loader names its kernel"
     assert "argosy.trial" in node.on("cat /proc/cmdline")
     assert "by kexec" in node.console()[seen:]
