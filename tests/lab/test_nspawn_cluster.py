@@ -21,7 +21,7 @@ from argosy.lab import process
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
 
 _NAME = "test"
-_KERNEL_TIDIES_WITHIN_S = 10.0
+_KERNEL_TIDIES_WITHIN_S = 60.0
 _MOVES_WITHIN_S = 120.0
 _UNIT = """\
 [Unit]

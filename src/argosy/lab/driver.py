@@ -75,7 +75,7 @@ class Driver(Protocol):
     def remove(self, site: Site, machine: Machine) -> None:
         """Remove the machine's folder. It does not run."""
 
-    def clean(self, site: Site) -> None:
+    def clean(self, site: Site, progress: Progress) -> None:
         """The last act of destroying a cluster: undo what `prepare` did outside of plain files.
 
         Nothing runs. Afterwards `site.folder` is removed like any folder, so nothing may be mounted in it.

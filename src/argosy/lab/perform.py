@@ -162,5 +162,5 @@ class Performer:
         raise ArgosyError(f"processes of the cluster do not end: {pids}", hint="end them, then try again")
 
     def _remove_cluster(self) -> None:
-        self._driver.clean(self._site)
+        self._driver.clean(self._site, self._progress)
         self._store.remove(self._site)

@@ -134,8 +134,8 @@ class NspawnDriver:
         if site.machine_folder(machine).exists():
             shutil.rmtree(site.machine_folder(machine))
 
-    def clean(self, site: Site) -> None:
-        loop.wait_ended(_usr_image(site))
+    def clean(self, site: Site, progress: Progress) -> None:
+        loop.wait_ended(_usr_image(site), progress)
 
     @property
     def leave_console(self) -> str:

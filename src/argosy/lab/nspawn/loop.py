@@ -5,17 +5,40 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-_END_WITHIN_S = 5.0
+from argosy.base.errors import ArgosyError
+from argosy.base.progress import Progress
+
+_AT_ONCE_S = 1.0
+# With its last process the mounts of a machine go, its overlay among them; the kernel writes all that the
+# host's file system has not yet written before it ends an overlay, and then only the loop device.
+_END_WITHIN_S = 120.0
 
 
-def wait_ended(image: Path) -> None:
+def wait_ended(image: Path, progress: Progress) -> None:
     """Wait until no loop device of the file `image` is left but those that are still mounted.
 
     Clusters of one release share its file (hard links), and so its loop devices: another one may use them.
+    Raises `ArgosyError` if something else keeps one open.
     """
-    deadline = time.monotonic() + _END_WITHIN_S
-    while any(not _is_mounted(device) for device in devices(image)) and time.monotonic() < deadline:
+    if not _left_after(image, _AT_ONCE_S):
+        return
+    with progress.step("wait until the kernel has let go of the release's /usr"):
+        left = _left_after(image, _END_WITHIN_S)
+    if left:
+        device = f"/dev/{left[0]}"
+        raise ArgosyError(
+            f"{device} still holds {image}",
+            hint=f"a program has it open; once it has ended: `losetup --detach {device}`, then destroy again",
+        )
+
+
+def _left_after(image: Path, within_s: float) -> list[str]:
+    deadline = time.monotonic() + within_s
+    while left := [device for device in devices(image) if not _is_mounted(device)]:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.05)
+    return left
 
 
 def devices(image: Path) -> list[str]:

@@ -137,7 +137,7 @@ class QemuDriver:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(site.machine_folder(machine))
 
-    def clean(self, site: Site) -> None:
+    def clean(self, site: Site, progress: Progress) -> None:
         pass
 
     @property
