@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace as changed
 
 from argosy.formats.rebootlock import Holding, Semaphore
+from argosy.formats.rebootwhy import State
 from argosy.node.locksmith.model import (
     Access,
     Back,
@@ -23,7 +24,6 @@ from argosy.node.locksmith.model import (
     Observed,
     Reboot,
     Settings,
-    State,
     Strategy,
     Unlock,
     Wait,

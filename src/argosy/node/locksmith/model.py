@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from argosy.base.address import Login, TlsFiles
 from argosy.formats.rebootlock import Holding, Semaphore
+from argosy.formats.rebootwhy import State
 from argosy.node.locksmith.windows import Window
 
 DEFAULT_ENDPOINT = "http://127.0.0.1:2379"
@@ -21,16 +22,6 @@ class Strategy(StrEnum):
     REBOOT = "reboot"
     BEST_EFFORT = "best-effort"
     OFF = "off"
-
-
-class State(StrEnum):
-    """The words of the state file (the original's `pkg/coordinatorconf`)."""
-
-    STARTING = "starting"
-    DISABLED = "disabled"
-    RUNNING = "running"
-    REBOOT_PLANNED = "reboot-planned"
-    REBOOTING = "rebooting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,21 +235,3 @@ class Decision:
     state: State = State.RUNNING
     hint: str = ""
     under_way: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Why:
-    """The answer to "why has this machine not rebooted?": what `locksmithctl why --json` prints.
-
-    `at_s` are seconds since 1970: when it was so.
-    """
-
-    answer: str
-    state: State
-    strategy: str
-    hint: str = ""
-    wanted: str = ""
-    group: str = ""
-    holds: bool = False
-    windows: tuple[str, ...] = ()
-    at_s: int = 0

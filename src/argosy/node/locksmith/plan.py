@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from argosy.formats.duration import spoken
 from argosy.formats.rebootlock import Holding, Semaphore
+from argosy.formats.rebootwhy import State
 from argosy.node.locksmith.model import (
     Action,
     Back,
@@ -18,7 +19,6 @@ from argosy.node.locksmith.model import (
     Observed,
     Reboot,
     Settings,
-    State,
     Strategy,
     Unlock,
     Wait,

@@ -12,7 +12,8 @@ import msgspec
 from argosy.base.decode import encode_json
 from argosy.base.errors import ArgosyError
 from argosy.base.files import LockedError, locked, replace_file
-from argosy.node.locksmith.model import Memory, State, Strategy, Why
+from argosy.formats.rebootwhy import State, Why
+from argosy.node.locksmith.model import Memory, Strategy
 
 log = logging.getLogger(__name__)
 
