@@ -15,9 +15,11 @@ from tests.etcd import Cluster as EtcdCluster
 from argosy.base.errors import ArgosyError
 from argosy.base.etcd import Etcd
 from argosy.formats.rebootlock import Semaphore
-from argosy.node.locksmith.daemon import Daemon, Edges
+from argosy.formats.rebootwhy import Why
+from argosy.node.locksmith.daemon import Daemon
+from argosy.node.locksmith.edges import Edges
 from argosy.node.locksmith.lock import Store
-from argosy.node.locksmith.model import Access, Drained, Identity, Memory, Settings, Strategy, Why
+from argosy.node.locksmith.model import Access, Drained, Identity, Memory, Settings, Strategy
 from argosy.node.locksmith.runtime import Runtime
 from argosy.node.locksmith.windows import parse_windows
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from datetime import tzinfo
 
     from argosy.node.locksmith.bus import Host
-    from argosy.node.locksmith.daemon import Edges
+    from argosy.node.locksmith.edges import Edges
 
 _EPILOG = """\
 settings: KEY=VALUE lines in /etc/coreos/update.conf, then /usr/share/coreos/update.conf, then the environment
@@ -108,7 +108,7 @@ def _edges(files: Sequence[Path], host: Host) -> Edges:
     from datetime import datetime
 
     from argosy.node.locksmith import users
-    from argosy.node.locksmith.daemon import Edges
+    from argosy.node.locksmith.edges import Edges
     from argosy.node.locksmith.fleet import FleetApi, FleetDrainer
     from argosy.node.locksmith.identity import identity
     from argosy.node.locksmith.runtime import Runtime
