@@ -31,6 +31,8 @@ class State(Enum):
     DOWNLOADING = "downloading"
     DOWNLOADED = "downloaded"
     INSTALLED = "installed"  # written to the standby slot; a reboot takes it
+    REBOOTING = "rebooting"
+    PROBING = "probing"  # it runs the new version, on trial
     FAILED = "failed"  # an update was not written, or was refused
     FELL_BACK = "fell back"  # it booted the new version and came back to the old one
 
@@ -105,9 +107,14 @@ class Window:
 class Policy:
     """When machines of a group may update.
 
-    At most `rate_updates` begin in `rate_period_s` (0: no limit); one that was offered an update has
-    `update_timeout_s` to finish. Safe mode: the first machine alone, the others when it runs the new version.
-    No windows: at any time.
+    At most `rate_updates` begin in `rate_period_s` (0: no limit); one that was offered an update and is not
+    heard of for `update_timeout_s` is late. Safe mode: the first machine alone, the others when it runs the
+    new version. No windows: at any time.
+
+    `waves` are numbers or shares of the group's machines (`formats.shares`), for example 1, 10%, 50%: so many
+    take a version, and all of them must run it before the next wave begins; after the last, the rest.
+    `at_once`: so many update at the same time at most (empty: no limit). With either, a machine that is late
+    holds the others back. `poll_s`: how often machines are told to ask (0: as they like).
     """
 
     updates_enabled: bool = True
@@ -117,16 +124,27 @@ class Policy:
     windows: tuple[Window, ...] = ()
     timezone: str = "UTC"
     safe_mode: bool = False
+    waves: tuple[str, ...] = ()
+    at_once: str = ""
+    poll_s: int = 0
+
+
+CAREFUL = Policy(waves=("1", "10%", "50%"))
+"""The policy of a new group."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A version that the group's machines are not given any more, since one failed with it."""
+    """A version that the group's machines are not given any more.
+
+    One failed with it: `machine`, which calls itself `host`. Or a person withdrew it: then that is empty.
+    """
 
     version: str
     at: datetime
     machine: str
     reason: str
+    host: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +181,52 @@ class Machine:
     oem: str = ""
     offered: str | None = None
     bad: tuple[str, ...] = ()
+    percent: int | None = None
+
+
+class RolloutState(Enum):
+    """How a group gets on with the version that its channel has."""
+
+    IDLE = "idle"  # there is nothing to roll out, or nobody to take it
+    ROLLING = "rolling"
+    PAUSED = "paused"  # by a person
+    STOPPED = "stopped"  # a machine fell back, or is late
+    ABORTED = "aborted"  # by a person
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """Wave `number` of `of`: `limit` machines of the group take the version before the next begins."""
+
+    number: int
+    of: int
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """A group on its way to `version` (None: its channel has none). `reason` says in words how it stands.
+
+    `machines_total` were seen within a day; of them `machines_done` run the version, and `machines_taking`
+    were told to take it. `culprit` is the machine that stopped it, called `culprit_name`. `machines` has some
+    of them, those first that need a look or are under way.
+    """
+
+    app: str
+    group: str
+    channel: str
+    version: str | None
+    state: RolloutState
+    reason: str
+    now: datetime
+    machines_total: int
+    machines_done: int
+    machines_taking: int
+    wave: Wave | None = None
+    culprit: str = ""
+    culprit_name: str = ""
+    machines: tuple[Machine, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +277,7 @@ class Overview:
     machines: tuple[Machine, ...]
     machines_total: int
     events: tuple[Event, ...]
+    rollouts: tuple[Rollout, ...] = ()
 
 
 # What a client sends. What is left out stays as it is.
@@ -243,7 +308,11 @@ class ChannelChange:
 
 @dataclass(frozen=True, slots=True)
 class GroupChange:
-    """Make a group (then `channel` is needed), or change it. `retry` takes back the stop of that version."""
+    """Make a group (then `channel` is needed), or change it.
+
+    `abort` withdraws that version from all machines of the group that do not run it; `retry` takes that, or
+    the stop after a failure, back.
+    """
 
     channel: str | UnsetType = UNSET
     updates_enabled: bool | UnsetType = UNSET
@@ -253,7 +322,11 @@ class GroupChange:
     windows: tuple[Window, ...] | UnsetType = UNSET
     timezone: str | UnsetType = UNSET
     safe_mode: bool | UnsetType = UNSET
+    waves: tuple[str, ...] | UnsetType = UNSET
+    at_once: str | UnsetType = UNSET
+    poll_s: int | UnsetType = UNSET
     retry: str | UnsetType = UNSET
+    abort: str | UnsetType = UNSET
 
 
 @dataclass(frozen=True, slots=True)

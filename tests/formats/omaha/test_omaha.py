@@ -17,13 +17,16 @@ from argosy.formats.omaha.model import (
     Manifest,
     Package,
     Ping,
+    Progress,
     Request,
     RequestApp,
     Response,
     ResponseApp,
+    Stage,
     System,
     UpdateAnswer,
     UpdateCheck,
+    Withdrawn,
 )
 from argosy.formats.omaha.request import LIMIT_BYTES, decode_request, encode_request
 from argosy.formats.omaha.response import decode_response, encode_response
@@ -39,6 +42,7 @@ words = st.text(
 numbers = st.integers(0, 10**12)
 options = st.none() | numbers
 events = st.builds(Event, numbers, numbers, numbers, words, words, words)
+progresses = st.builds(Progress, st.sampled_from(Stage), words, st.none() | st.integers(0, 100), words)
 apps = st.builds(
     RequestApp,
     app_id=words,
@@ -48,7 +52,8 @@ apps = st.builds(
     machine_id=words,
     oem=words,
     delta_okay=st.booleans(),
-    ping=st.none() | st.builds(Ping, options, st.none() | st.integers(-1, 99), options),
+    ping=st.none()
+    | st.builds(Ping, options, st.none() | st.integers(-1, 99), options, st.none() | progresses),
     update_check=st.none() | st.builds(UpdateCheck, words),
     events=st.lists(events, max_size=3).map(tuple),
 )
@@ -87,12 +92,14 @@ manifests = st.builds(
 updates = st.builds(
     UpdateAnswer, words, st.lists(words, max_size=3).map(tuple), st.none() | manifests, options, words
 )
+counts = st.integers(0, 3)
+withdrawn = st.none() | st.builds(Withdrawn, words.filter(bool), words)
+answers = st.builds(ResponseApp, words, words, st.booleans(), st.none() | updates, counts) | st.builds(
+    ResponseApp, words, words, st.just(True), st.none() | updates, counts, withdrawn
+)
 responses = st.builds(
     Response,
-    st.lists(
-        st.builds(ResponseApp, words, words, st.booleans(), st.none() | updates, st.integers(0, 3)),
-        max_size=2,
-    ).map(tuple),
+    st.lists(answers, max_size=2).map(tuple),
     server=words,
     elapsed_seconds=st.integers(0, 86399),
 )
@@ -151,6 +158,20 @@ def test_numbers_that_are_none_are_passed_over() -> None:
     request = decode_request(b'<request><app><ping active="x"/><event eventtype="-"/></app></request>')
     assert request.apps[0].ping == Ping()
     assert request.apps[0].events == (Event(0, 0),)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "progress"),
+    [
+        ('stage="dancing" percent="3"', None),
+        ('stage="downloading" percent="101"', Progress(Stage.DOWNLOADING, "")),
+        ('stage="downloading" percent="-1" nextversion="2.0.0"', Progress(Stage.DOWNLOADING, "2.0.0")),
+        ('stage="installed" reason="why"', Progress(Stage.INSTALLED, "", reason="why")),
+    ],
+)
+def test_progress_that_is_none_is_passed_over(attributes: str, progress: Progress | None) -> None:
+    request = decode_request(f'<request><app><ping {attributes} active="1"/></app></request>'.encode())
+    assert request.apps[0].ping == Ping(1, progress=progress)
 
 
 def test_flags_in_all_spellings() -> None:

@@ -24,6 +24,7 @@ class EventResult(IntEnum):
     SUCCESS_REBOOT = 2
     """The machine runs the new version. Ours say so once the version's health probes have passed."""
     CANCELLED = 4
+    """Of ours: the machine has dropped an update that was withdrawn."""
     UPDATE_DEFERRED = 9
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 OK = "ok"
 NO_UPDATE = "noupdate"
@@ -13,6 +14,9 @@ INTERNAL_ERROR = "error-internal"
 PLATFORM = "Argosy"
 """What our machines say in `os`'s `platform`. Stock ones say `CoreOS`, with the same application id as ours:
 this tells whose payloads a machine can read."""
+
+SERVER = "argosy"
+"""What our servers call themselves: they read a machine's `Progress`. No other is told of it."""
 
 SCHEDULER = "scheduler"
 ON_DEMAND = "ondemandupdate"
@@ -28,6 +32,29 @@ class System:
     arch: str = ""
 
 
+class Stage(StrEnum):
+    """How far an update is, between the events that tell of its beginning and its end."""
+
+    DOWNLOADING = "downloading"
+    VERIFYING = "verifying"
+    INSTALLED = "installed"
+    """It waits for the reboot."""
+    REBOOTING = "rebooting"
+    """Nothing keeps the machine from its reboot any more."""
+    PROBING = "probing"
+    """The new version runs, on trial."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Ours: how far the update to `version` is; `reason` says in words what it waits for, if it waits."""
+
+    stage: Stage
+    version: str
+    percent: int | None = None
+    reason: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Ping:
     """`active`: whether the machine is in use. `a`, `r`: days since it last said so; -1 unknown."""
@@ -35,6 +62,7 @@ class Ping:
     active: int | None = None
     a: int | None = None
     r: int | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,14 +187,26 @@ class UpdateAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """Ours: a version that the machine is not to take, though it was offered, and why."""
+
+    version: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ResponseApp:
-    """The answer about one application. `events` is how many events were received."""
+    """The answer about one application. `events` is how many events were received.
+
+    `withdrawn` belongs to the answer to a ping with progress.
+    """
 
     app_id: str
     status: str = OK
     ping: bool = False
     update: UpdateAnswer | None = None
     events: int = 0
+    withdrawn: Withdrawn | None = None
 
 
 @dataclass(frozen=True, slots=True)

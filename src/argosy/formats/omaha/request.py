@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from argosy.formats.omaha.elements import Element, document, parse, write
-from argosy.formats.omaha.model import Event, Ping, Request, RequestApp, System, UpdateCheck
+from argosy.formats.omaha.model import (
+    Event,
+    Ping,
+    Progress,
+    Request,
+    RequestApp,
+    Stage,
+    System,
+    UpdateCheck,
+)
 
 LIMIT_BYTES = 64 * 1024
 """The largest request that is read. update_engine's have less than two KiB."""
@@ -73,10 +82,25 @@ def _read_app(element: Element) -> RequestApp:
         client=get("client", ""),
         next_version=get("nextversion", ""),
         delta_okay=element.flag("delta_okay"),
-        ping=Ping(ping.number("active"), ping.number("a"), ping.number("r")) if ping else None,
+        ping=_read_ping(ping) if ping else None,
         update_check=UpdateCheck(check.attributes.get("targetversionprefix", "")) if check else None,
         events=tuple(_read_event(event) for event in element.all("event")),
     )
+
+
+def _read_ping(element: Element) -> Ping:
+    number = element.number
+    return Ping(number("active"), number("a"), number("r"), _read_progress(element))
+
+
+def _read_progress(element: Element) -> Progress | None:
+    """A stage that we do not know is none."""
+    get = element.attributes.get
+    stage, percent = get("stage", ""), element.number("percent")
+    if stage not in list(Stage):
+        return None
+    known = percent if percent is not None and 0 <= percent <= 100 else None
+    return Progress(Stage(stage), get("nextversion", ""), known, get("reason", ""))
 
 
 def _read_event(element: Element) -> Event:
@@ -111,16 +135,23 @@ def _write_app(app: RequestApp) -> str:
     }
     children = []
     if app.ping:
-        numbers = {"active": app.ping.active, "a": app.ping.a, "r": app.ping.r}
-        children.append(
-            write("ping", {key: str(value) for key, value in numbers.items() if value is not None})
-        )
+        children.append(_write_ping(app.ping))
     if app.update_check:
         prefix = app.update_check.target_version_prefix
         children.append(write("updatecheck", _without_empty({"targetversionprefix": prefix})))
     children += [_write_event(event) for event in app.events]
     delta = {"delta_okay": "true" if app.delta_okay else "false"}
     return write("app", _without_empty(attributes) | delta, *children)
+
+
+def _write_ping(ping: Ping) -> str:
+    numbers = {"active": ping.active, "a": ping.a, "r": ping.r}
+    attributes = {key: str(value) for key, value in numbers.items() if value is not None}
+    if progress := ping.progress:
+        percent = "" if progress.percent is None else str(progress.percent)
+        words = {"percent": percent, "nextversion": progress.version, "reason": progress.reason}
+        attributes |= {"stage": str(progress.stage), **_without_empty(words)}
+    return write("ping", attributes)
 
 
 def _write_event(event: Event) -> str:

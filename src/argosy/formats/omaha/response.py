@@ -10,6 +10,7 @@ from argosy.formats.omaha.model import (
     Response,
     ResponseApp,
     UpdateAnswer,
+    Withdrawn,
 )
 
 LIMIT_BYTES = 1024 * 1024
@@ -36,14 +37,20 @@ def encode_response(response: Response) -> bytes:
 
 
 def _read_app(element: Element) -> ResponseApp:
-    update = element.child("updatecheck")
+    update, ping = element.child("updatecheck"), element.child("ping")
     return ResponseApp(
         app_id=element.attributes.get("appid", ""),
         status=element.attributes.get("status", ""),
-        ping=element.child("ping") is not None,
+        ping=ping is not None,
         update=_read_update(update) if update else None,
         events=sum(1 for _ in element.all("event")),
+        withdrawn=_read_withdrawn(ping) if ping else None,
     )
+
+
+def _read_withdrawn(ping: Element) -> Withdrawn | None:
+    version = ping.attributes.get("withdrawn", "")
+    return Withdrawn(version, ping.attributes.get("reason", "")) if version else None
 
 
 def _read_update(element: Element) -> UpdateAnswer:
@@ -97,11 +104,18 @@ def _read_action(element: Element) -> Action:
 
 
 def _write_app(app: ResponseApp) -> str:
-    children = [write("ping", {"status": "ok"})] if app.ping else []
+    children = [_write_ping(app.withdrawn)] if app.ping else []
     if app.update:
         children.append(_write_update(app.update))
     children += [write("event", {"status": "ok"})] * app.events
     return write("app", {"appid": app.app_id, "status": app.status}, *children)
+
+
+def _write_ping(withdrawn: Withdrawn | None) -> str:
+    if withdrawn is None:
+        return write("ping", {"status": "ok"})
+    words = {"reason": withdrawn.reason} if withdrawn.reason else {}
+    return write("ping", {"status": "ok", "withdrawn": withdrawn.version, **words})
 
 
 def _write_update(update: UpdateAnswer) -> str:
