@@ -265,6 +265,18 @@ def test_a_delay_between_machines() -> None:
         assert plan(seen(settings=settings, locks=Locks({"": semaphore}))).action == action
 
 
+def test_of_many_holders_a_few_are_named_and_first_who_is_gone() -> None:
+    since_s = int(NOW.timestamp()) - 100
+    known = {f"w{n}": Holding(since_s + n) for n in range(6)}
+    machines = frozenset({ME, "w0", "w1", "w2", "w3", "w5"})
+    locks = Locks({"": held(*known, most=6, **known)})
+    decision = plan(seen(locks=locks, cluster=three(own="", machines=machines)))
+    assert decision.reason == (
+        "the lock is held by w4 for 96 s, and fleet does not hear of it;"
+        " w0 for 2 min; w1 for 99 s; and 3 more"
+    )
+
+
 def test_a_stale_lock_is_freed_only_by_policy_and_only_if_its_machine_is_gone() -> None:
     old = Holding(since_s=int(NOW.timestamp()) - 7200, member="ff")
     stale = Locks({"": held("x", x=old)})

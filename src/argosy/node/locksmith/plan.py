@@ -34,6 +34,8 @@ SETTLE_S = 10.0
 """How long a machine has to lack nothing before it counts as back: units may be on their way to it."""
 
 _REBOOT_TAKES_S = 600.0
+# So many holders are named: those that seem to be gone first, then those that have held for longest.
+_NAMED = 3
 _RUNS = ("active", "activating", "reloading", "deactivating")
 
 
@@ -223,8 +225,10 @@ def _full(seen: Observed, semaphore: Semaphore) -> Decision:
             f"there is no lock to take: max is {semaphore.max}",
             hint="`locksmithctl set-max 1` lets machines reboot",
         )
-    who = "; ".join(described(each, known[each], seen.cluster, seen.now_s) for each in known)
-    stale = any(gone(seen.cluster, each, known[each]) for each in known)
+    stale = {each for each in known if gone(seen.cluster, each, known[each])}
+    first = sorted(known, key=lambda each: (each not in stale, known[each].since_s, each))
+    who = "; ".join(described(each, known[each], seen.cluster, seen.now_s) for each in first[:_NAMED])
+    who += f"; and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
     hint = "`locksmithctl unlock ID` frees a lock whose machine does not come back" if stale else ""
     return _planned(Wait(), f"the lock is held by {who}", hint=hint)
 
