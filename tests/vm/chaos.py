@@ -49,21 +49,30 @@ class Came:
 
 
 class Chaos:
-    """Updates of one machine, to and fro between two releases (folders), with cuts."""
+    """Updates of one machine, to and fro between two releases (folders, the older first), with cuts."""
 
     def __init__(self, node: Node, releases: tuple[Path, Path], tell: Tell) -> None:
         self._node = node
-        self._releases = {read_release(folder).version: folder for folder in releases}
+        self._newer = releases[1]
+        self._old, self._new = (read_release(folder).version for folder in releases)
         self._tell = tell
+        node.publish(releases[0])
 
     def run(self, rounds: list[Round]) -> list[Came]:
         """Make all cuts. Raises `AssertionError` if the machine, or an update, does not make it."""
         return [came for one in rounds for came in self._round(one)]
 
+    def _offer(self, running: str) -> str:
+        """Give the machine's channel the other version, and return that."""
+        if running == self._old:
+            self._node.publish(self._newer)
+            return self._new
+        self._node.argosy("rollback-channel", "stable")
+        return self._old
+
     def _round(self, cuts: Round) -> list[Came]:
         running = self._node.ready().version
-        [target] = set(self._releases) - {running}
-        self._node.follow(self._releases[target], f"v{target}")
+        target = self._offer(running)
         self._tell(f"update from {running} to {target}")
         came = [self._cut(cut, target, last=cut is cuts[-1]) for cut in cuts]
         self._complete(target)
@@ -80,7 +89,7 @@ class Chaos:
             client.wait()
         self._node.argosy("start", self._node.name)
         look = self._node.ready()
-        assert look.verified and look.version in self._releases, look
+        assert look.verified and look.version in (self._old, self._new), look
         self._tell(f"cut {after_s:.1f} s into {cut.phase.value}: {look.version} boots from slot {look.slot}")
         return Came(cut, look.version, target, last)
 

@@ -86,4 +86,4 @@ def test_kexec_takes_the_way_past_the_boot_loader(node: Node, release: Path, tmp
     assert "BOOT_IMAGE" not in node.on("cat /proc/cmdline"), "the boot loader names its kernel"
     assert "argosy.trial" in node.on("cat /proc/cmdline")
     assert "by kexec" in node.console()[seen:]
-    node.committed("a")
+    node.committed(after.slot)

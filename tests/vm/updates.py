@@ -159,12 +159,6 @@ class Node:
         """Give a release, or a payload, to the machine's channel."""
         self.argosy("publish", str(release), "--channel", channel)
 
-    def follow(self, release: Path, channel: str) -> None:
-        """Have the machine's group follow a channel that has this release: it may be an older one."""
-        self.argosy.try_("channels", channel, "--create")
-        self.publish(release, channel)
-        self.argosy("groups", "stable", "--channel", channel)
-
     def update(self) -> None:
         """Take the update that the service has, in the foreground, as a person would."""
         self.on("update_engine_client -update", timeout_s=PATIENCE_S)
