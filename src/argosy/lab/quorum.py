@@ -1,0 +1,107 @@
+"""Does etcd keep its quorum? Whichever machine answers is asked every two seconds, and a log is kept."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from argosy.base.run import CommandError, run
+from argosy.lab import ssh
+from argosy.lab.model import Machine, Site
+
+EVERY_S = 2.0
+_ANSWER_WITHIN_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """When (UTC, ISO 8601), and whose member read something through the quorum; None if nobody's did."""
+
+    at: str
+    by: str | None
+
+
+class QuorumWatch:
+    """Asks from its start to its end, in a thread of its own; used as a context manager.
+
+    `samples` and `without` (how many of them found no quorum) may be read at any time. `log` gets a line of
+    JSON for each.
+    """
+
+    def __init__(
+        self, ask: Callable[[str], bool], machines: Iterable[str], log: Path, *, every_s: float = EVERY_S
+    ) -> None:
+        self._ask = ask
+        self._machines = list(machines)
+        self._log = log
+        self._every_s = every_s
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="quorum")
+        self._failure: BaseException | None = None
+        self.samples = 0
+        self.without = 0
+
+    def __enter__(self) -> QuorumWatch:
+        self._log.parent.mkdir(parents=True, exist_ok=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _run(self) -> None:
+        try:
+            with self._log.open("w") as log:
+                while not self._end.wait(self._every_s):
+                    sample = Sample(datetime.now(UTC).isoformat(timespec="milliseconds"), self._look())
+                    self.samples += 1
+                    self.without += sample.by is None
+                    log.write(json.dumps(asdict(sample)) + "\n")
+                    log.flush()
+        except BaseException as failure:
+            self._failure = failure
+
+    def _look(self) -> str | None:
+        """Asks first who answered last."""
+        for name in list(self._machines):
+            if self._ask(name):
+                self._machines.remove(name)
+                self._machines.insert(0, name)
+                return name
+        return None
+
+
+def question(port: int = 2379) -> str:
+    """A line for bash on a member's machine: exits with 0 if the member can read through the quorum.
+
+    That is what /health does (etcd 3.5, server/etcdserver/api/etcdhttp). bash alone asks: any other program
+    costs an emulated machine more than the answer.
+    """
+    return (
+        f"exec 3<>/dev/tcp/127.0.0.1/{port} && printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3"
+        """ && { read -r -d '' answer <&3; [[ $answer == *'"health":"true"'* ]]; }"""
+    )
+
+
+def over_ssh(site: Site) -> Callable[[str], bool]:
+    """Ask the member of a machine of the cluster, by the machine's name."""
+    machines: dict[str, Machine] = {machine.name: machine for machine in site.cluster.machines}
+
+    def ask(name: str) -> bool:
+        machine = machines[name]
+        words = ssh.command(site, machine, [question()])
+        try:
+            done = run(words, env=ssh.environment(site, machine), check=False, timeout_s=_ANSWER_WITHIN_S)
+        except CommandError:
+            ssh.close(site, machine)
+            return False
+        return done.returncode == 0
+
+    return ask
