@@ -69,6 +69,8 @@ class Member:
     client_port: int
     peer_port: int
     initial_cluster: str = ""
+    also_at: str = ""
+    """One more address that it tells clients; nobody answers there."""
     pid: int = 0
 
     @property
@@ -87,7 +89,7 @@ class Member:
             "name": self.name,
             "data-dir": str(self.folder / self.name),
             "listen-client-urls": self.endpoint,
-            "advertise-client-urls": self.endpoint,
+            "advertise-client-urls": ",".join(filter(None, [self.endpoint, self.also_at])),
             "listen-peer-urls": self.peer,
             "initial-advertise-peer-urls": self.peer,
             "initial-cluster": self.initial_cluster,

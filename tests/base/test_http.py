@@ -218,3 +218,43 @@ def test_sockets_from_systemd_are_taken_over() -> None:
     )
     assert int(done.stdout) == channel.getsockname()[1]
     channel.close()
+
+
+@pytest.mark.parametrize(
+    ("family", "host", "peer"),
+    [
+        (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
+        # As systemd listens: one socket for both kinds of addresses.
+        (socket.AF_INET6, "127.0.0.1", "127.0.0.1"),
+        (socket.AF_INET6, "::1", "::1"),
+    ],
+)
+def test_a_handler_knows_who_asks(family: socket.AddressFamily, host: str, peer: str) -> None:
+    async def whom(request: Request) -> Response:
+        return Response(200, body=request.peer.encode())
+
+    async def both() -> bytes:
+        everywhere = "" if family == socket.AF_INET else "::"
+        channel = socket.create_server(
+            (everywhere, 0), family=family, dualstack_ipv6=family != socket.AF_INET
+        )
+        server = Server(whom)
+        await server.start([channel])
+        client = Client(Address(host, channel.getsockname()[1]))
+        try:
+            return (await client.request("GET", "/")).body
+        finally:
+            client.close()
+            await server.close()
+
+    assert asyncio.run(both()) == peer.encode()
+
+
+def test_a_unix_socket_has_no_peer(tmp_path: Path) -> None:
+    async def whom(request: Request) -> Response:
+        return Response(200, body=b"[" + request.peer.encode() + b"]")
+
+    async def body(client: Client) -> None:
+        assert (await client.request("GET", "/")).body == b"[]"
+
+    talk(tmp_path, whom, body)

@@ -26,7 +26,8 @@ class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a holder came to its lock; empty where that is not known.
 
     `since_s` are seconds since 1970 by the holder's clock, `boot` is its boot id then, `member` the id of its
-    etcd member in hexadecimal. `daemon` is false for what a person locked.
+    etcd member in hexadecimal. `daemon` is false for what a person locked, `fleetlock` true for a client of
+    FleetLock, of whose boots nobody here knows.
     """
 
     since_s: int = 0
@@ -34,6 +35,7 @@ class Holding(msgspec.Struct, frozen=True, omit_defaults=True):
     member: str = ""
     host: str = ""
     daemon: bool = False
+    fleetlock: bool = False
 
 
 class Semaphore(msgspec.Struct, frozen=True):

@@ -25,13 +25,17 @@ class HttpError(ArgosyError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a client asks: `path` is decoded and without the query; header names are lower-case."""
+    """What a client asks: `path` is decoded and without the query; header names are lower-case.
+
+    `peer` is the IP address at the other end of the connection, maybe a proxy's; empty on a unix socket.
+    """
 
     method: str
     path: str
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     headers: Headers = ()
     body: bytes = b""
+    peer: str = ""
 
     def header(self, name: str) -> str | None:
         """The first header of this (lower-case) name."""

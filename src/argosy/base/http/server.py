@@ -120,7 +120,7 @@ class Server:
                 if len(body) > self._max_body_bytes:
                     raise h11.RemoteProtocolError("the body is too large", error_status_hint=413)
             elif isinstance(event, h11.EndOfMessage) and head is not None:
-                return _request(head, bytes(body))
+                return _request(head, bytes(body), _peer(writer))
             else:
                 return None
 
@@ -132,7 +132,7 @@ class Server:
             return Response(500, (("content-type", "text/plain"),), b"internal error\n")
 
 
-def _request(head: h11.Request, body: bytes) -> Request:
+def _request(head: h11.Request, body: bytes, peer: str) -> Request:
     path, _, query = head.target.decode("ascii", "replace").partition("?")
     return Request(
         head.method.decode("ascii"),
@@ -140,7 +140,14 @@ def _request(head: h11.Request, body: bytes) -> Request:
         parse_qs(query, keep_blank_values=True),
         text_headers(head.headers),
         body,
+        peer,
     )
+
+
+def _peer(writer: asyncio.StreamWriter) -> str:
+    name = writer.get_extra_info("peername")
+    # An IPv4 client of a socket for both kinds has its address in IPv6's clothes (RFC 4291, 2.5.5.2).
+    return str(name[0]).removeprefix("::ffff:") if isinstance(name, tuple) else ""
 
 
 async def _answer(machine: h11.Connection, writer: asyncio.StreamWriter, response: Response) -> None:

@@ -1,9 +1,10 @@
-"""The edge: etcd's members, and whether each of them is healthy."""
+"""The edge: the machines that etcd knows: its members, with their health, and clients of FleetLock."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
+from collections.abc import Sequence
 
 import msgspec
 
@@ -12,7 +13,9 @@ from argosy.base.errors import ArgosyError
 from argosy.base.etcd import Etcd
 from argosy.base.etcd import Member as EtcdMember
 from argosy.base.http import Client, HttpError
-from argosy.node.locksmith.model import Access, Member
+from argosy.node.locksmith.admission import machines
+from argosy.node.locksmith.model import Access, Cluster, Member
+from argosy.node.locksmith.sightings import Sightings
 
 _ANSWER_TIMEOUT_S = 5.0
 
@@ -22,12 +25,22 @@ def connect(access: Access) -> Etcd:
     return Etcd(access.endpoints, tls=access.tls, login=access.login)
 
 
-async def look(etcd: Etcd, access: Access) -> tuple[tuple[Member, ...], str]:
-    """The members, each asked for its health, and the id of this machine's own. Raises `EtcdError`."""
+async def look(etcd: Etcd, access: Access, now_s: int) -> Cluster:
+    """The members, this machine's own, and the clients of FleetLock. Raises `EtcdError`."""
+    members = await look_at_members(etcd, access)
+    return Cluster(members, await own_member(access), clients=await look_at_clients(etcd, members, now_s))
+
+
+async def look_at_members(etcd: Etcd, access: Access) -> tuple[Member, ...]:
+    """The members, each asked for its health. Raises `EtcdError`."""
     listed = await etcd.members()
     healthy = await asyncio.gather(*(_is_healthy(member, access.tls) for member in listed))
-    members = [_member(each, well) for each, well in zip(listed, healthy, strict=True)]
-    return tuple(members), await own_member(access)
+    return tuple(_member(each, well) for each, well in zip(listed, healthy, strict=True))
+
+
+async def look_at_clients(etcd: Etcd, members: Sequence[Member], now_s: int) -> frozenset[str]:
+    """The clients of FleetLock that count beside these members. Raises `EtcdError`."""
+    return machines(await Sightings(etcd).read(), now_s, {member.id for member in members})
 
 
 async def own_member(access: Access) -> str:
@@ -41,6 +54,17 @@ async def own_member(access: Access) -> str:
         finally:
             etcd.close()
     return ""
+
+
+async def member_at(etcd: Etcd, host: str) -> str:
+    """The id of the member whose clients reach it at this address; empty if there is none.
+
+    At a loopback address is whoever forwards connections here. Raises `EtcdError`.
+    """
+    if not host or ipaddress.ip_address(host).is_loopback:
+        return ""
+    listed = await etcd.members()
+    return next((f"{each.id:x}" for each in listed if host in map(_host, each.client_urls)), "")
 
 
 def _member(listed: EtcdMember, healthy: bool) -> Member:
@@ -66,8 +90,15 @@ async def _says_healthy(url: str, tls: TlsFiles) -> bool:
         client.close()
 
 
+def _host(url: str) -> str:
+    try:
+        return parse_address(url).host
+    except ArgosyError:
+        return ""
+
+
 def _is_loopback(endpoint: str) -> bool:
-    host = parse_address(endpoint).host
+    host = _host(endpoint)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -68,7 +68,7 @@ def status(access: Access) -> LockStatus:
             if semaphore.ids:
                 # Without the members nothing is said about who is gone.
                 with contextlib.suppress(ArgosyError):
-                    view = Cluster(*await cluster.look(etcd, access))
+                    view = await cluster.look(etcd, access, int(time.time()))
             return _status(access.group, semaphore, view)
         finally:
             etcd.close()
@@ -96,12 +96,12 @@ def lock_to_reboot(access: Access, me: Identity) -> None:
     async def go() -> None:
         etcd = cluster.connect(access)
         try:
-            members, own = await cluster.look(etcd, access)
-            holding = Holding(int(time.time()), me.boot_id, own, me.host)
+            view = await cluster.look(etcd, access, int(time.time()))
+            holding = Holding(int(time.time()), me.boot_id, view.own, me.host)
 
             def take(locks: Locks) -> Semaphore:
                 after = with_holder(locks.of(access.group), me.machine_id, holding)
-                if refused := why_not(Cluster(members, own), locks.holders(), me.machine_id):
+                if refused := why_not(view, locks.holders(), me.machine_id):
                     raise RefusedError(refused, hint="`systemctl reboot` asks nobody")
                 return after
 

@@ -70,12 +70,14 @@ class Member:
 class Cluster:
     """etcd's members and, where fleet runs, the ids of the machines that it has heard of lately.
 
-    `own` is the id of this machine's member, empty if it has none.
+    `own` is the id of this machine's member, empty if it has none. `clients` are the ids of machines
+    without a member that FleetLock has heard of lately.
     """
 
     members: tuple[Member, ...] = ()
     own: str = ""
     machines: frozenset[str] = frozenset()
+    clients: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,8 @@ class Memory:
     """What locksmithd has to know after a crash, until the next boot. Times are on the clock of this boot.
 
     `asked`: a person asked for the reboot. `warned_s`: when the users were warned. `well_since_s`: since when
-    the machine lacks nothing, while it holds a lock of an earlier boot.
+    the machine lacks nothing, while it holds a lock of an earlier boot. `gone_since_s`: since when each holder
+    of the lock seems to be gone, where stale locks are freed.
     """
 
     asked: bool = False
@@ -144,6 +147,7 @@ class Memory:
     warned_s: float | None = None
     well_since_s: float | None = None
     reboot_sent_s: float | None = None
+    gone_since_s: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ from argosy.base.etcd import Etcd, UnavailableError
 from argosy.node.locksmith import cluster
 from argosy.node.locksmith.edges import Edges
 from argosy.node.locksmith.lock import Store
+from argosy.node.locksmith.memory import after_look
 from argosy.node.locksmith.model import Access, Back, Cluster, Locks, Observed, Settings, Strategy
-from argosy.node.locksmith.plan import lacks
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +70,7 @@ class Observer:
             postponed_until_s=edges.runtime.postponed_until_s(),
             memory=memory,
         )
-        away = settings is not None and locks is None
-        return self._since_when(seen, away=away, well=held and not lacks(seen))
+        return self._remembered(seen)
 
     def _settings(self) -> tuple[Settings | None, str]:
         try:
@@ -95,27 +94,25 @@ class Observer:
                 raise
             return None, str(error)
 
-    def _since_when(self, seen: Observed, *, away: bool, well: bool) -> Observed:
-        """Remembers since when etcd is away, and since when this machine lacks nothing."""
-        before = seen.memory
-        away_s = (before.away_since_s or seen.up_s) if away else None
-        well_s = (before.well_since_s or seen.up_s) if well else None
-        if (away_s, well_s) == (before.away_since_s, before.well_since_s):
+    def _remembered(self, seen: Observed) -> Observed:
+        """Keeps since when it has been as it is."""
+        after = after_look(seen)
+        if after == seen.memory:
             return seen
         # Read again: a person may have asked meanwhile.
         runtime = self._edges.runtime
-        runtime.remember(replace(runtime.memory(), away_since_s=away_s, well_since_s=well_s))
-        return replace(seen, memory=replace(before, away_since_s=away_s, well_since_s=well_s))
+        runtime.remember(replace(after, asked=runtime.memory().asked))
+        return replace(seen, memory=after)
 
     async def _cluster(self, access: Access, fleet: str) -> Cluster:
         assert self._etcd is not None
-        members, own = await cluster.look(self._etcd, access)
+        view = await cluster.look(self._etcd, access, int(self._edges.now().timestamp()))
         try:
             machines = await self._edges.fleet.machines() if fleet != "inactive" else frozenset()
         except ArgosyError as error:
             log.debug("fleet does not say which machines there are: %s", error)
             machines = frozenset()
-        return Cluster(members, own, machines)
+        return replace(view, machines=machines)
 
     async def _back(self, member: str, fleet: str, view: Cluster) -> Back:
         in_trial, problem = False, ""

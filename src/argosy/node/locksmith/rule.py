@@ -27,6 +27,8 @@ def gone(cluster: Cluster, holder: str, holding: Holding) -> str:
         return "" if member.healthy else "its etcd member does not answer"
     if holding.member and cluster.members:
         return "its etcd member was removed"
+    if holding.fleetlock:
+        return ""
     if cluster.machines and holder not in cluster.machines:
         return "fleet does not hear of it"
     return ""
@@ -40,6 +42,7 @@ def age_s(holding: Holding, now_s: int) -> int | None:
 def described(holder: str, holding: Holding, cluster: Cluster, now_s: int) -> str:
     """A holder in a sentence: its name, for how long, and whether it seems to be gone."""
     name = f"{holding.host} ({holder})" if holding.host else holder
+    name += " by FleetLock" if holding.fleetlock else ""
     age = age_s(holding, now_s)
     held = f" for {spoken(age)}" if age is not None else ""
     missing = gone(cluster, holder, holding)
@@ -82,7 +85,8 @@ def _half(cluster: Cluster, others: Mapping[str, Holding], me: str) -> str:
     if not down:
         return ""
     without_member = len(others) - len(matched) + (not cluster.own)
-    machines = max(len(cluster.members) + without_member, len(cluster.machines | others.keys() | {me}))
+    known = cluster.machines | others.keys() | {me}
+    machines = max(len(cluster.members) + without_member, len(known)) + len(cluster.clients - known)
     if 2 * (down + 1) < machines:
         return ""
     return f"{down} of {machines} machines are down or about to be: with this one it would be half or more"
