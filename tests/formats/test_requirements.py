@@ -35,7 +35,10 @@ def read(section: str, name: str = "web@1.service") -> Requirements:
             Requirements(peers=("a.service", "b.service")),
         ),
         ("Conflicts=%p@*.service", Requirements(conflicts=("web@*.service",))),
-        ("Conflicts=a* b*\nX-Conflicts=%n", Requirements(conflicts=("a*", "b*", "web@1.service"))),
+        (
+            "Conflicts=a* b*\nX-Conflicts=%n",
+            Requirements(conflicts=("a*", "b*", "web@1.service"), single="its Conflicts names itself"),
+        ),
         ("Replaces=%N.socket", Requirements(replaces=("web@1.socket",))),
         ("Global=true", Requirements(is_global=True)),
         ("Global=YES\nGlobal=false", Requirements()),
@@ -75,6 +78,22 @@ def test_what_it_must_not_say(section: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         read(section)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "single"),
+    [
+        ("[Service]\nType=simple\n", False),
+        ("[Service]\nType=oneshot\n", True),
+        ("[Service]\nType=oneshot\nRemainAfterExit=yes\n", False),
+        ("[Service]\n[X-Fleet]\nConflicts=web@*.service\n", False),
+        ("[Service]\n[X-Fleet]\nConflicts=web@2.service\n", False),
+        ("[Service]\n[X-Fleet]\nConflicts=other.service %n\n", True),
+    ],
+)
+def test_units_that_must_not_run_in_two_places(text: str, single: bool) -> None:
+    file = parse_unit(text, source="test")
+    assert bool(requirements(parse_name("web@1.service"), file.options).single) == single
 
 
 def test_specifiers() -> None:

@@ -145,11 +145,12 @@ class ErrorReply(msgspec.Struct):
 
 
 class MachineRecord(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A machine that is in the cluster, as long as its lease lives."""
+    """A machine that is in the cluster, as long as its lease lives; `boot` is the kernel's id of its boot."""
 
     public_ip: str = ""
     metadata: dict[str, str] = {}
     version: str = ""
+    boot: str = ""
 
 
 class JobRecord(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -44,7 +44,8 @@ class Requirements:
     """What a unit asks of the machine it runs on. Patterns are globs over unit names.
 
     `metadata` has for each key the values of which the machine must have one; every key counts.
-    `unknown` are options that mean nothing to us; they are kept and ignored, as the original did.
+    `unknown` are options that mean nothing to us; they are kept and ignored, as the original did. `single`
+    says why the unit must not run in two places even for a moment; it is empty if it may.
     """
 
     machine_id: str | None = None
@@ -54,6 +55,7 @@ class Requirements:
     is_global: bool = False
     metadata: tuple[tuple[str, frozenset[str]], ...] = ()
     unknown: tuple[str, ...] = ()
+    single: str = ""
 
 
 def requirements(name: UnitName, options: Sequence[Option], *, file: UnitFile | None = None) -> Requirements:
@@ -70,14 +72,16 @@ def requirements(name: UnitName, options: Sequence[Option], *, file: UnitFile | 
             continue
         places[key] = file.where(option) if file else None
         found.setdefault(key, []).extend(substitute(value, name) for value in _words(option.value))
+    conflicts = _patterns(found.get("Conflicts", ()), places.get("Conflicts"))
     result = Requirements(
         machine_id=next(iter(found.get("MachineID", ())), None),
         peers=tuple(found.get("MachineOf", ())),
-        conflicts=_patterns(found.get("Conflicts", ()), places.get("Conflicts")),
+        conflicts=conflicts,
         replaces=_patterns(found.get("Replaces", ()), places.get("Replaces")),
         is_global=_is_true(found.get("Global", ())),
         metadata=_metadata(found.get("MachineMetadata", ()), places.get("MachineMetadata")),
         unknown=tuple(unknown),
+        single=_single(name, conflicts, options),
     )
     _check(result, places)
     return result
@@ -153,6 +157,16 @@ def _patterns(values: Sequence[str], where: Location | None) -> tuple[str, ...]:
         except InputError as error:
             raise InputError(error.message, where=where) from error
     return patterns
+
+
+def _single(name: UnitName, conflicts: Sequence[str], options: Sequence[Option]) -> str:
+    """Why a unit must not run twice: it names itself in Conflicts, not by a pattern, or does a job once."""
+    if name.full in conflicts:
+        return "its Conflicts names itself"
+    service = {option.name: option.value for option in options if option.section == "Service"}
+    if service.get("Type") == "oneshot" and service.get("RemainAfterExit", "").lower() not in _TRUE:
+        return "it is of Type=oneshot: a second one would do its work again"
+    return ""
 
 
 def _is_true(values: Sequence[str]) -> bool:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from argosy.formats.fleet import UnitTarget
 from argosy.formats.requirements import Requirements, compile_glob
-from argosy.node.fleet.model import Decision, Job, Machine, Place, Withdraw
+from argosy.node.fleet.model import Cancel, Decision, Job, Machine, Move, Place, Withdraw
 
 
 def machines(*ids: str, **metadata: str) -> dict[str, Machine]:
@@ -15,20 +15,36 @@ def machines(*ids: str, **metadata: str) -> dict[str, Machine]:
     return {machine_id: Machine(machine_id, metadata=metadata) for machine_id in ids}
 
 
-def job(name: str, on: str | None = None, target: str = "launched", **wanted: object) -> Job:
+def draining(present: Mapping[str, Machine], *ids: str) -> dict[str, Machine]:
+    """The same machines, of which these are to be empty."""
+    return {
+        name: replace(machine, closed="draining for a test", drains=True) if name in ids else machine
+        for name, machine in present.items()
+    }
+
+
+def job(
+    name: str, on: str | None = None, target: str = "launched", to: str | None = None, **wanted: object
+) -> Job:
     """A unit, launched unless said otherwise."""
-    return Job(name, UnitTarget(target), Requirements(**wanted), on)  # type: ignore[arg-type]
+    return Job(name, UnitTarget(target), Requirements(**wanted), on, to)  # type: ignore[arg-type]
 
 
 def applied(jobs: Sequence[Job], decisions: Sequence[Decision]) -> list[Job]:
     """The units after the engine wrote its decisions."""
-    places: dict[str, str | None] = {}
+    found = {item.name: item for item in jobs}
     for decision in decisions:
-        if isinstance(decision, Place):
-            places[decision.unit] = decision.machine_id
-        elif isinstance(decision, Withdraw):
-            places[decision.unit] = None
-    return [replace(item, machine_id=places.get(item.name, item.machine_id)) for item in jobs]
+        item = found[decision.unit]
+        match decision:
+            case Place(_, machine_id):
+                found[item.name] = replace(item, machine_id=machine_id, move_to=None)
+            case Withdraw():
+                found[item.name] = replace(item, machine_id=None, move_to=None)
+            case Move(_, machine_id):
+                found[item.name] = replace(item, move_to=machine_id)
+            case Cancel():
+                found[item.name] = replace(item, move_to=None)
+    return list(found.values())
 
 
 def violations(jobs: Sequence[Job], present: Mapping[str, Machine]) -> list[str]:

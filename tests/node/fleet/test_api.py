@@ -16,6 +16,9 @@ from argosy.base.etcd import Etcd
 from argosy.base.http import Client, Server, unix_socket
 from argosy.formats.fleet import Explanation, StateRecord, UnitTarget
 from argosy.node.fleet.api import Api
+from argosy.node.fleet.drainapi import DrainApi
+from argosy.node.fleet.drains import Drains
+from argosy.node.fleet.mirror import Mirror
 from argosy.node.fleet.registry import Registry
 
 OPTIONS = [{"section": "Service", "name": "ExecStart", "value": "/bin/true"}]
@@ -31,7 +34,8 @@ async def no_explanation(name: str) -> Explanation | None:
 def with_api(etcd: Cluster, folder: Path, story: Callable[[Ask, Registry], Awaitable[None]]) -> None:
     async def go() -> None:
         registry = Registry(Etcd(etcd.endpoints, timeout_s=1), "/_coreos.com/fleet/")
-        api = Api(registry, no_explanation, lambda: "metric 1\n", page_size=3)
+        drains = DrainApi(Drains(registry, Mirror(registry.etcd, registry.keys), lambda: False))
+        api = Api(registry, no_explanation, lambda: "metric 1\n", drains, page_size=3)
         server = Server(api.handle)
         await server.start([unix_socket(folder / "fleet.sock")])
         client = Client(Address("localhost", path=str(folder / "fleet.sock")))

@@ -31,7 +31,7 @@ class Parts:
         clock = SystemClock()
         self.membership = Membership(registry.etcd, registry.keys, "m1", record, ttl_s=30, clock=clock)
         self.leadership = Leadership(registry, "m1", ttl_s=10)
-        self.engine = Engine(registry, self.mirror, self.membership, self.leadership)
+        self.engine = Engine(registry, self.mirror, self.membership, self.leadership, clock=clock)
 
     async def look(self) -> None:
         """Read all, without following the changes."""

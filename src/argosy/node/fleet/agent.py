@@ -133,14 +133,11 @@ class Agent:
         return min((max(failure.due_s - now_s, 0.1) for failure in self._failures.values()), default=None)
 
     async def _desired(self, view: View) -> dict[str, Desired]:
-        """What belongs on this machine: what is scheduled here, and the global units that can run here."""
-        machine_id = self._membership.machine_id
+        """What belongs on this machine: what is scheduled or moves here, and global units that can run."""
         scheduled = {
             name: stored.value
             for name, stored in view.jobs.items()
-            if not stored.value.is_global
-            and (place := view.schedule.get(name)) is not None
-            and place.value.machine_id == machine_id
+            if not stored.value.is_global and self._belongs_here(view, name)
         }
         candidates = {name: stored.value for name, stored in view.jobs.items() if stored.value.is_global}
         wanted = dict(scheduled)
@@ -149,6 +146,15 @@ class Agent:
         hashes = {job.hash for job in [*wanted.values(), *candidates.values()]}
         self._contents = {key: options for key, options in self._contents.items() if key in hashes}
         return {name: Desired(job.hash, job.target) for name, job in wanted.items()}
+
+    def _belongs_here(self, view: View, name: str) -> bool:
+        place, move = view.schedule.get(name), view.moves.get(name)
+        machine_id = self._membership.machine_id
+        if place is None:
+            return False
+        return place.value.machine_id == machine_id or (
+            move is not None and move.value.machine_id == machine_id
+        )
 
     async def _runnable_globals(
         self, view: View, scheduled: Mapping[str, JobRecord], candidates: Mapping[str, JobRecord]

@@ -14,6 +14,8 @@ from argosy.formats.fleet import VERSION, MachineRecord
 from argosy.node.fleet.agent import Agent
 from argosy.node.fleet.api import Api
 from argosy.node.fleet.config import Config
+from argosy.node.fleet.drainapi import DrainApi
+from argosy.node.fleet.drains import Drains
 from argosy.node.fleet.engine import Engine, Leadership
 from argosy.node.fleet.membership import Membership
 from argosy.node.fleet.mirror import Mirror
@@ -34,21 +36,31 @@ class Daemon:
     """One fleetd. It ends when it is told to, or with the defect that ended one of its parts."""
 
     def __init__(
-        self, config: Config, machine_id: str, public_ip: str, systemd: Systemd, clock: Clock
+        self,
+        config: Config,
+        machine_id: str,
+        public_ip: str,
+        systemd: Systemd,
+        clock: Clock,
+        *,
+        boot: str = "",
     ) -> None:
         ttl_s = config.agent_ttl_s
         self._etcd = Etcd(config.etcd_servers, timeout_s=config.etcd_request_timeout_s, tls=config.etcd_tls)
         self._registry = Registry(self._etcd, config.etcd_key_prefix)
         keys = self._registry.keys
-        record = MachineRecord(public_ip, dict(config.metadata), VERSION)
+        record = MachineRecord(public_ip, dict(config.metadata), VERSION, boot)
         self.mirror = Mirror(self._etcd, keys)
         self.membership = Membership(self._etcd, keys, machine_id, record, ttl_s=ttl_s, clock=clock)
         self.units = Units(config.units_directory.parent, systemd)
         self.agent = Agent(self._registry, self.mirror, self.membership, self.units, clock=clock)
         engine_ttl_s = max(_LEAST_ENGINE_TTL_S, ttl_s // 3)
         self.leadership = Leadership(self._registry, machine_id, ttl_s=engine_ttl_s)
-        self.engine = Engine(self._registry, self.mirror, self.membership, self.leadership)
-        self.api = Api(self._registry, self.engine.explain, self.metrics, page_size=config.token_limit)
+        self.engine = Engine(self._registry, self.mirror, self.membership, self.leadership, clock=clock)
+        drains = Drains(self._registry, self.mirror, self.membership.may_evict)
+        self.api = Api(
+            self._registry, self.engine.explain, self.metrics, DrainApi(drains), page_size=config.token_limit
+        )
 
         soon = Backoff(most_s=ttl_s / 6)
         self._member_loop = Loop("membership", self.membership.keep, ttl_s, backoff=soon, clock=clock)

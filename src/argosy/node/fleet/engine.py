@@ -10,20 +10,33 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from argosy.base.decode import encode_json
-from argosy.base.errors import InputError
 from argosy.base.etcd import Compare, Delete, LeaseNotFoundError, Operation, Put, Range
+from argosy.base.loop import Clock
+from argosy.formats.cordon import MoveRecord
 from argosy.formats.fleet import Explanation, ScheduleRecord, UnitTarget
-from argosy.formats.requirements import Requirements, requirements
-from argosy.formats.unit import Option, parse_name
+from argosy.node.fleet.cordons import is_over
+from argosy.node.fleet.jobs import Jobs, Watcher, concerned, idle, read_states
 from argosy.node.fleet.membership import Membership
 from argosy.node.fleet.mirror import Mirror, View
-from argosy.node.fleet.model import Decision, Job, Place, Wait, Withdraw, short_id
+from argosy.node.fleet.model import (
+    Cancel,
+    Change,
+    Decision,
+    Move,
+    Place,
+    Progress,
+    Stay,
+    Wait,
+    Withdraw,
+    short_id,
+)
 from argosy.node.fleet.registry import Registry
 from argosy.node.fleet.schedule import explain, plan
 
 log = logging.getLogger(__name__)
 
 _DECISIONS_PER_WRITE = 25
+_MOVING_S = 0.5
 _RENEWALS = 3
 _RETRY_S = 0.2
 
@@ -78,53 +91,27 @@ class Leadership:
             await self.resign()
 
 
-class Jobs:
-    """The submitted units with their requirements; contents are read once per unit and hash."""
-
-    def __init__(self, registry: Registry) -> None:
-        self._registry = registry
-        self._known: dict[tuple[str, str], Requirements | None] = {}
-
-    async def read(self, view: View) -> list[Job]:
-        """All units of the view. One whose content cannot be understood is left out, and logged once."""
-        wanted = {(name, stored.value.hash) for name, stored in view.jobs.items()}
-        missing = wanted - self._known.keys()
-        if missing:
-            contents = await self._registry.contents({content_hash for _, content_hash in missing})
-            for name, content_hash in missing:
-                if content_hash in contents:
-                    self._known[name, content_hash] = _requirements(name, contents[content_hash])
-        self._known = {key: value for key, value in self._known.items() if key in wanted}
-        jobs = []
-        for name, stored in view.jobs.items():
-            found = self._known.get((name, stored.value.hash))
-            if found is not None:
-                place = view.schedule.get(name)
-                jobs.append(Job(name, stored.value.target, found, place.value.machine_id if place else None))
-        return jobs
-
-
-def _requirements(name: str, options: Sequence[Option]) -> Requirements | None:
-    try:
-        return requirements(parse_name(name), options)
-    except InputError as error:
-        log.error("%s cannot be scheduled: %s", name, error)
-        return None
-
-
 class Engine:
     """Plans and writes, while it leads."""
 
     def __init__(
-        self, registry: Registry, mirror: Mirror, membership: Membership, leadership: Leadership
+        self,
+        registry: Registry,
+        mirror: Mirror,
+        membership: Membership,
+        leadership: Leadership,
+        *,
+        clock: Clock,
     ) -> None:
         self._registry = registry
         self._mirror = mirror
         self._membership = membership
         self._leadership = leadership
         self._jobs = Jobs(registry)
+        self._watcher = Watcher(registry, clock)
         self._waiting: dict[str, str] = {}
-        self._done: tuple[int, int, bool] | None = None
+        self._staying: dict[str, str] = {}
+        self._done: tuple[int, int, bool, Progress] | None = None
         self._written = 0
         self._hashes: set[str] = set()
 
@@ -132,19 +119,27 @@ class Engine:
         """One pass: nothing if we do not lead, or nothing has changed since the last one."""
         view, term = self._mirror.view.snapshot(), self._leadership.term
         if not term:
-            self._jobs, self._done, self._waiting = Jobs(self._registry), None, {}
+            self._jobs, self._done, self._waiting, self._staying = Jobs(self._registry), None, {}, {}
+            self._watcher.forget()
             return None
         may_evict = self._membership.may_evict()
-        situation = (term, view.revision, may_evict)
-        if not view.revision or view.revision < self._written or situation == self._done:
+        if not view.revision or view.revision < self._written:
             return None
-        decisions = plan(await self._jobs.read(view), view.present(), may_evict=may_evict)
+        progress = await self._watcher.look(view)
+        pause_s = _MOVING_S if view.moves else None
+        situation = (term, view.revision, may_evict, progress)
+        if situation == self._done:
+            return pause_s
+        jobs = await self._jobs.read(view)
+        decisions = plan(jobs, view.present(), may_evict=may_evict, progress=progress)
         self._report(decisions)
-        if not await self._write([item for item in decisions if not isinstance(item, Wait)], view, term):
+        changes = [item for item in decisions if not isinstance(item, Wait | Stay)]
+        if not await self._write(changes, view, term):
             return _RETRY_S
         await self._forget_contents(view)
+        await self._forget_cordons(view)
         self._done = situation
-        return None
+        return pause_s
 
     async def explain(self, name: str) -> Explanation | None:
         """Why a unit is where it is; every daemon can tell. None if there is no such unit."""
@@ -152,7 +147,10 @@ class Engine:
         if name not in view.jobs:
             return None
         jobs = await Jobs(self._registry).read(view)
-        found = explain(name, jobs, view.present(), may_evict=self._membership.may_evict())
+        states = await read_states(self._registry, view, concerned(view))
+        progress = Progress(idle=idle(view, states))
+        may_evict = self._membership.may_evict()
+        found = explain(name, jobs, view.present(), may_evict=may_evict, progress=progress)
         for state in await self._registry.states_of(name):
             if state.refusal and state.hash == view.jobs[name].value.hash:
                 found.refusals[state.machine_id] = state.refusal
@@ -164,20 +162,24 @@ class Engine:
 
     def _report(self, decisions: Iterable[Decision]) -> None:
         waiting = {item.unit: item.reason for item in decisions if isinstance(item, Wait)}
+        staying = {item.unit: item.reason for item in decisions if isinstance(item, Stay)}
         for unit, reason in waiting.items():
             if self._waiting.get(unit) != reason:
                 log.warning("cannot schedule %s: %s", unit, reason)
-        self._waiting = waiting
+        for unit, reason in staying.items():
+            if self._staying.get(unit) != reason:
+                log.warning("%s has to stay where it is: %s", unit, reason)
+        self._waiting, self._staying = waiting, staying
 
-    async def _write(self, decisions: Sequence[Place | Withdraw], view: View, term: int) -> bool:
+    async def _write(self, decisions: Sequence[Change], view: View, term: int) -> bool:
         for start in range(0, len(decisions), _DECISIONS_PER_WRITE):
             batch = decisions[start : start + _DECISIONS_PER_WRITE]
             conditions = {Compare(self._registry.keys.leader, "create", term)}
             writes: list[Operation] = []
             for decision in batch:
                 conditions |= self._conditions(decision, view)
-                writes.append(self._operation(decision))
-            outcome = await self._registry.etcd.txn(sorted(conditions, key=repr), writes)
+                writes += self._operations(decision, view)
+            outcome = await self._registry.etcd.txn(sorted(conditions, key=repr), list(dict.fromkeys(writes)))
             if not outcome.succeeded:
                 log.info("the cluster changed while we planned; planning anew")
                 return False
@@ -186,26 +188,45 @@ class Engine:
                 _log_decision(decision)
         return True
 
-    def _conditions(self, decision: Place | Withdraw, view: View) -> set[Compare]:
-        keys = self._registry.keys
-        job, place = view.jobs[decision.unit], view.schedule.get(decision.unit)
+    def _conditions(self, decision: Change, view: View) -> set[Compare]:
+        keys, unit = self._registry.keys, decision.unit
+        job, place, move = view.jobs[unit], view.schedule.get(unit), view.moves.get(unit)
         found = {
-            Compare(keys.job(decision.unit), "mod", job.revision),
-            Compare(keys.schedule(decision.unit), "mod", place.revision if place else 0),
+            Compare(keys.job(unit), "mod", job.revision),
+            Compare(keys.schedule(unit), "mod", place.revision if place else 0),
+            Compare(keys.move(unit), "mod", move.revision if move else 0),
         }
-        evicted = decision.previous if job.value.target is not UnitTarget.INACTIVE else None
-        if evicted is not None and evicted not in view.machines:
-            # The machine must still be gone.
-            found.add(Compare(keys.machine(evicted), "version", 0))
-        if isinstance(decision, Place):
+        if isinstance(decision, Place | Withdraw):
+            evicted = decision.previous if job.value.target is not UnitTarget.INACTIVE else None
+            if evicted is not None and evicted not in view.machines:
+                # The machine must still be gone.
+                found.add(Compare(keys.machine(evicted), "version", 0))
+        if isinstance(decision, Place | Move):
             found.add(Compare(keys.machine(decision.machine_id), "version", 0, "GREATER"))
         return found
 
-    def _operation(self, decision: Place | Withdraw) -> Operation:
-        key = self._registry.keys.schedule(decision.unit)
+    def _operations(self, decision: Change, view: View) -> list[Operation]:
+        keys, unit = self._registry.keys, decision.unit
+        if isinstance(decision, Move):
+            record = MoveRecord(decision.machine_id, decision.source, decision.reason)
+            return [Put(keys.move(unit), encode_json(record))]
+        writes: list[Operation] = [Delete(keys.move(unit))] if unit in view.moves else []
         if isinstance(decision, Withdraw):
-            return Delete(key)
-        return Put(key, encode_json(ScheduleRecord(decision.machine_id, decision.reason)))
+            writes.append(Delete(keys.schedule(unit)))
+        elif isinstance(decision, Place):
+            place = ScheduleRecord(decision.machine_id, decision.reason)
+            writes.append(Put(keys.schedule(unit), encode_json(place)))
+        return writes
+
+    async def _forget_cordons(self, view: View) -> None:
+        """Remove the cordons of boots that have ended."""
+        for machine_id, cordons in view.cordons.items():
+            machine = view.machines.get(machine_id)
+            for by, cordon in cordons.items():
+                if machine is not None and is_over(cordon.value, machine.value.boot):
+                    key = self._registry.keys.cordon(machine_id, by)
+                    await self._registry.etcd.txn([Compare(key, "mod", cordon.revision)], [Delete(key)])
+                    log.info("%s is in another boot: the cordon for %s ends", short_id(machine_id), by)
 
     async def _forget_contents(self, view: View) -> None:
         """Remove contents that no unit has any more. One that is submitted again right now stays."""
@@ -222,9 +243,15 @@ class Engine:
         self._hashes = hashes
 
 
-def _log_decision(decision: Place | Withdraw) -> None:
-    if isinstance(decision, Place):
-        verb = "move" if decision.previous else "schedule"
-        log.info("%s %s to %s: %s", verb, decision.unit, short_id(decision.machine_id), decision.reason)
-    else:
-        log.info("unschedule %s from %s: %s", decision.unit, short_id(decision.previous), decision.reason)
+def _log_decision(decision: Change) -> None:
+    match decision:
+        case Place(unit, machine_id, previous, reason):
+            log.info(
+                "%s %s to %s: %s", "move" if previous else "schedule", unit, short_id(machine_id), reason
+            )
+        case Withdraw(unit, previous, reason):
+            log.info("unschedule %s from %s: %s", unit, short_id(previous), reason)
+        case Move(unit, machine_id, _, reason):
+            log.info("start %s on %s before it moves there: %s", unit, short_id(machine_id), reason)
+        case Cancel(unit, machine_id, reason):
+            log.info("%s does not move to %s: %s", unit, short_id(machine_id), reason)

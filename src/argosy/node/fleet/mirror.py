@@ -13,7 +13,9 @@ from typing import Any, Generic, TypeVar
 from argosy.base.decode import decode_json
 from argosy.base.errors import InputError
 from argosy.base.etcd import CompactedError, Etcd, Event, KeyValue
+from argosy.formats.cordon import CordonRecord, MoveRecord
 from argosy.formats.fleet import JobRecord, MachineRecord, ScheduleRecord
+from argosy.node.fleet.cordons import closed_because, holding
 from argosy.node.fleet.model import Machine
 from argosy.node.fleet.registry import Keys, merged_metadata
 
@@ -41,18 +43,21 @@ class View:
     schedule: dict[str, Stored[ScheduleRecord]] = field(default_factory=dict)
     machines: dict[str, Stored[MachineRecord]] = field(default_factory=dict)
     metadata: dict[str, dict[str, str]] = field(default_factory=dict)
+    cordons: dict[str, dict[str, Stored[CordonRecord]]] = field(default_factory=dict)
+    moves: dict[str, Stored[MoveRecord]] = field(default_factory=dict)
     leader: str | None = None
 
     def snapshot(self) -> View:
         """A copy that stays as it is while the mirror goes on: what one pass rests on is one revision."""
-        metadata = {machine_id: dict(added) for machine_id, added in self.metadata.items()}
         return View(
             self.keys,
             self.revision,
             dict(self.jobs),
             dict(self.schedule),
             dict(self.machines),
-            metadata,
+            {machine_id: dict(added) for machine_id, added in self.metadata.items()},
+            {machine_id: dict(cordons) for machine_id, cordons in self.cordons.items()},
+            dict(self.moves),
             self.leader,
         )
 
@@ -66,6 +71,12 @@ class View:
                 self.schedule[name] = Stored(_decoded(item, ScheduleRecord), item.mod_revision)
             elif kind == "machine":
                 self.machines[name] = Stored(_decoded(item, MachineRecord), item.mod_revision, item.lease)
+            elif kind == "move":
+                self.moves[name] = Stored(_decoded(item, MoveRecord), item.mod_revision)
+            elif kind == "cordon":
+                machine_id, _, by = name.partition("/")
+                stored = Stored(_decoded(item, CordonRecord), item.mod_revision)
+                self.cordons.setdefault(machine_id, {})[by] = stored
             elif kind == "metadata":
                 machine_id, _, key = name.partition("/")
                 self.metadata.setdefault(machine_id, {})[key] = item.value.decode(errors="replace")
@@ -80,12 +91,18 @@ class View:
         kind, _, name = self._split(item)
         if kind == "leader":
             self.leader = None
-        elif kind == "metadata":
+        elif kind in ("metadata", "cordon"):
             machine_id, _, key = name.partition("/")
-            self.metadata.get(machine_id, {}).pop(key, None)
+            of_machines: dict[str, dict[str, Any]]
+            of_machines = self.metadata if kind == "metadata" else self.cordons
+            of_machines.get(machine_id, {}).pop(key, None)
         else:
-            folders: dict[str, dict[str, Any]]
-            folders = {"job": self.jobs, "schedule": self.schedule, "machine": self.machines}
+            folders: dict[str, dict[str, Any]] = {
+                "job": self.jobs,
+                "schedule": self.schedule,
+                "machine": self.machines,
+                "move": self.moves,
+            }
             folders.get(kind, {}).pop(name, None)
 
     def present(self) -> dict[str, Machine]:
@@ -96,7 +113,18 @@ class View:
         """One machine that is in the cluster."""
         record = self.machines[machine_id].value
         metadata = merged_metadata(record.metadata, self.metadata.get(machine_id, {}))
-        return Machine(machine_id, record.public_ip, metadata)
+        closed = closed_because(self.cordons_of(machine_id))
+        return Machine(machine_id, record.public_ip, metadata, closed, self.drains(machine_id))
+
+    def drains(self, machine_id: str) -> bool:
+        """Whether a machine is to be empty."""
+        return any(cordon.drain for cordon in self.cordons_of(machine_id).values())
+
+    def cordons_of(self, machine_id: str) -> dict[str, CordonRecord]:
+        """A machine's cordons that hold, by who set them."""
+        cordons = {by: stored.value for by, stored in self.cordons.get(machine_id, {}).items()}
+        known = self.machines.get(machine_id)
+        return holding(cordons, known.value.boot if known else None)
 
     def _split(self, item: KeyValue) -> tuple[str, str, str]:
         return item.key.decode(errors="replace").removeprefix(self.keys.prefix).partition("/")

@@ -25,21 +25,40 @@ def short_id(machine_id: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine that is in the cluster now."""
+    """A machine that is in the cluster now.
+
+    `closed` says why it takes no new units; it is empty if it does. One that `drains` is closed, and its
+    units are to move.
+    """
 
     id: str
     public_ip: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    closed: str = ""
+    drains: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A submitted unit, with the machine it is scheduled to, if any."""
+    """A submitted unit, with the machine it is scheduled to, if any, and the one to which it moves."""
 
     name: str
     target: UnitTarget
     requirements: Requirements
     machine_id: str | None = None
+    move_to: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What is seen of units that are to leave their machine, by name.
+
+    `settled` run on the machine to which they move, and have done so for a moment. `idle` do not run where
+    they are scheduled: they have ended or failed.
+    """
+
+    settled: frozenset[str] = frozenset()
+    idle: frozenset[str] = frozenset()
 
 
 # What the engine decides.
@@ -72,7 +91,36 @@ class Wait:
     reason: str
 
 
-Decision = Place | Withdraw | Wait
+@dataclass(frozen=True, slots=True)
+class Move:
+    """Run the unit on this machine as well; once it runs there, a `Place` ends it on `source`."""
+
+    unit: str
+    machine_id: str
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """The unit does not move to this machine after all."""
+
+    unit: str
+    machine_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stay:
+    """The unit is to leave this machine, and cannot."""
+
+    unit: str
+    machine_id: str
+    reason: str
+
+
+Change = Place | Withdraw | Move | Cancel
+Decision = Change | Wait | Stay
 
 
 # What the agent sees and does.

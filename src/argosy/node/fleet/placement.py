@@ -56,6 +56,11 @@ class Placement:
     def remove(self, job: Job) -> None:
         """Take a unit from its machine."""
         machine_id = self.where.pop(job.name)
+        if machine_id in self.machines:
+            self.vacate(job, machine_id)
+
+    def vacate(self, job: Job, machine_id: str) -> None:
+        """Take back `occupy`."""
         self.load[machine_id] -= 1
         del self._here[machine_id][job.name]
         for pattern in job.requirements.conflicts:
@@ -74,6 +79,22 @@ class Placement:
             or self._conflict(job, machine_id)
             or self._replacement(job, machine_id)
         )
+
+    def refusal(self, job: Job, machine_id: str) -> str | None:
+        """Why the unit cannot come to this machine, in words; None if it can."""
+        closed = self.machines[machine_id].closed
+        return f"it takes no new units: {closed}" if closed else self.obstacle(job, machine_id)
+
+    def no_machine(self, job: Job, *, but: str | None = None) -> str:
+        """Why no machine, or no other than `but`, can take the unit, in one sentence."""
+        others = sorted(machine_id for machine_id in self.machines if machine_id != but)
+        if not others:
+            return "there are no other machines" if but else "there are no machines"
+        refusals = Counter(self.refusal(job, machine_id) for machine_id in others)
+        parts = [f"{refusal} ({count} of {len(others)})" for refusal, count in refusals.most_common(3)]
+        more = len(refusals) - len(parts)
+        sentence = "; ".join(parts) + (f"; and {more} other reasons" if more > 0 else "")
+        return f"no {'other ' if but else ''}machine can run it: {sentence}"
 
     def least_loaded(self, job: Job) -> str | None:
         """The machine with the fewest units, and of these the first by id, that can take the unit."""
@@ -105,7 +126,7 @@ class Placement:
             candidates = [peer] if peer is not None and peer in self.machines else []
         else:
             candidates = self._by_short_id[short_id(job.requirements.machine_id or "")]
-        able = (machine_id for machine_id in candidates if self.obstacle(job, machine_id) is None)
+        able = (machine_id for machine_id in candidates if self.refusal(job, machine_id) is None)
         return min(able, key=lambda machine_id: (self.load[machine_id], machine_id), default=None)
 
     def _pool(self, job: Job) -> list[tuple[int, str]]:
@@ -116,7 +137,7 @@ class Placement:
             pool = [
                 (self.load[machine.id], machine.id)
                 for machine in self.machines.values()
-                if _missing_metadata(wanted, machine) is None
+                if not machine.closed and _missing_metadata(wanted, machine) is None
             ]
             heapify(pool)
             self._pools[key] = pool
@@ -151,6 +172,12 @@ class Placement:
             if self.where.get(name) == machine_id:
                 return f"{name} replaces it there"
         return None
+
+
+def least_loaded_reason(placement: Placement, machine_id: str) -> str:
+    """Why a unit is given to this machine, in words."""
+    count = placement.load[machine_id]
+    return f"least loaded of the machines that can run it ({count} unit{'' if count == 1 else 's'})"
 
 
 def add_globals(placement: Placement, jobs: Iterable[Job]) -> None:

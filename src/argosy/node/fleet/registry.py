@@ -1,15 +1,17 @@
 """What the cluster agrees on, in etcd. Below the prefix (by default `/_coreos.com/fleet/`):
 
+    cordon/ID/BY          a machine that takes no new units, as BY says               CordonRecord
     job/NAME              a submitted unit: hash of its content, target state         JobRecord
     leader                the machine whose engine decides; ends with its lease       machine id
     machine/ID            a machine that is in the cluster; ends with its lease       MachineRecord
     metadata/ID/KEY       metadata set through the API; empty text hides the machine's own
+    move/NAME             where a unit is to run as well, before it moves there       MoveRecord
     schedule/NAME         where a unit is to run; written by the leading engine only  ScheduleRecord
     state/NAME/ID         how a unit is on a machine; ends with the machine's lease   StateRecord
     unit/HASH             a unit's content                                            UnitRecord
 
-Every write that rests on something read is a transaction that compares it. The first five are few and change
-seldom: each daemon mirrors them (mirror.py). The others are read when needed.
+Every write that rests on something read is a transaction that compares it. Those up to schedule/ are few
+and change seldom: each daemon mirrors them (mirror.py). The others are read when needed.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from typing import TypeVar
 from argosy.base.decode import decode_json, encode_json
 from argosy.base.errors import ArgosyError
 from argosy.base.etcd import Compare, Delete, Etcd, KeyValue, Operation, Put, Range, prefix_end
+from argosy.formats.cordon import CordonRecord
 from argosy.formats.fleet import (
     JobRecord,
     MachineEntity,
@@ -63,6 +66,14 @@ class Keys:
         """A machine that is present."""
         return f"{self.prefix}machine/{machine_id}"
 
+    def cordon(self, machine_id: str, by: str) -> str:
+        """That a machine takes no new units, as `by` says."""
+        return f"{self.prefix}cordon/{machine_id}/{by}"
+
+    def move(self, name: str) -> str:
+        """Where the unit `name` moves."""
+        return f"{self.prefix}move/{name}"
+
     def metadata(self, machine_id: str, key: str) -> str:
         """One of a machine's metadata."""
         return f"{self.prefix}metadata/{machine_id}/{key}"
@@ -86,8 +97,8 @@ class Keys:
         return start, prefix_end(start)
 
     def mirrored(self) -> tuple[str, str]:
-        """The range of the keys that every daemon mirrors: from job/ to schedule/."""
-        return self.folder("job")[0], self.folder("schedule")[1]
+        """The range of the keys that every daemon mirrors: from cordon/ to schedule/."""
+        return self.folder("cordon")[0], self.folder("schedule")[1]
 
 
 def merged_metadata(own: Mapping[str, str], added: Mapping[str, str]) -> dict[str, str]:
@@ -174,10 +185,10 @@ class Registry:
         raise ContendedError(f"{name} is being changed by others all the time", hint="try again")
 
     async def destroy(self, name: str) -> bool:
-        """Forget a unit and where it is to run; False if there is no such unit."""
+        """Forget a unit, and where it is to run and moves; False if there is no such unit."""
         outcome = await self.etcd.txn(
             [Compare(self.keys.job(name), "version", 0, "GREATER")],
-            [Delete(self.keys.job(name)), Delete(self.keys.schedule(name))],
+            [Delete(key) for key in (self.keys.job(name), self.keys.schedule(name), self.keys.move(name))],
         )
         return outcome.succeeded
 
@@ -208,6 +219,14 @@ class Registry:
         latest = {self.keys.metadata(machine_id, key): value for machine_id, key, value in changes}
         await self.etcd.txn([], [Put(key, value.encode()) for key, value in latest.items()])
 
+    async def set_cordon(self, machine_id: str, by: str, record: CordonRecord) -> int:
+        """Cordon a machine in somebody's name; returns the revision."""
+        return await self.etcd.put(self.keys.cordon(machine_id, by), encode_json(record))
+
+    async def drop_cordon(self, machine_id: str, by: str) -> int:
+        """Undo that; returns the revision."""
+        return (await self.etcd.txn([], [Delete(self.keys.cordon(machine_id, by))])).revision
+
     # States.
 
     async def state_keys(self) -> list[tuple[str, str]]:
@@ -225,11 +244,24 @@ class Registry:
         start = self.keys.state(unit, "")
         return self._states((await self.etcd.range(Range(start, prefix_end(start)))).items)
 
+    async def state_records(self, wanted: Sequence[tuple[str, str]]) -> dict[tuple[str, str], StateRecord]:
+        """How units are on machines, by both, as far as it is known."""
+        found = await self._get_many([self.keys.state(unit, machine_id) for unit, machine_id in wanted])
+        return {self._unit_and_machine(item): _decoded(item, StateRecord) for item in found}
+
+    async def units_on(self, machine_id: str) -> list[str]:
+        """The units of which a machine tells how they are."""
+        return [unit for unit, place in await self.state_keys() if place == machine_id]
+
+    def _unit_and_machine(self, item: KeyValue) -> tuple[str, str]:
+        unit, _, machine_id = item.key.decode().removeprefix(self.keys.folder("state")[0]).rpartition("/")
+        return unit, machine_id
+
     def _states(self, found: Iterable[KeyValue]) -> list[UnitStateEntity]:
         entities = []
         for item in found:
             record = _decoded(item, StateRecord)
-            unit, _, machine_id = item.key.decode().removeprefix(self.keys.folder("state")[0]).rpartition("/")
+            unit, machine_id = self._unit_and_machine(item)
             entities.append(
                 UnitStateEntity(
                     unit, record.hash, machine_id, record.load, record.active, record.sub, record.refusal

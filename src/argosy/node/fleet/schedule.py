@@ -7,19 +7,37 @@ The cost grows with units plus machines, not with their product.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from argosy.formats.fleet import Explanation, UnitTarget, Verdict
-from argosy.node.fleet.model import Decision, Job, Machine, Place, Wait, Withdraw, short_id
-from argosy.node.fleet.placement import Placement, add_globals
+from argosy.node.fleet import moves
+from argosy.node.fleet.model import (
+    Decision,
+    Job,
+    Machine,
+    Move,
+    Place,
+    Progress,
+    Stay,
+    Wait,
+    Withdraw,
+    short_id,
+)
+from argosy.node.fleet.placement import Placement, add_globals, least_loaded_reason
 
 
-def plan(jobs: Sequence[Job], machines: Mapping[str, Machine], *, may_evict: bool) -> list[Decision]:
+def plan(
+    jobs: Sequence[Job],
+    machines: Mapping[str, Machine],
+    *,
+    may_evict: bool,
+    progress: Progress = Progress(),  # noqa: B008
+) -> list[Decision]:
     """Decide for all units. Without `may_evict`, those of a machine that is away stay scheduled to it."""
     ordered = sorted(jobs, key=lambda job: job.name)
     placement = Placement(ordered, machines)
     homeless = _keep(ordered, placement, may_evict)
+    under_way = moves.go_on(ordered, placement, progress, may_evict=may_evict)
     add_globals(placement, (job for job in ordered if job.requirements.is_global and _wanted(job)))
     unplaced = [
         job for job in ordered if _wants_machine(job) and (job.machine_id is None or job.name in homeless)
@@ -29,13 +47,20 @@ def plan(jobs: Sequence[Job], machines: Mapping[str, Machine], *, may_evict: boo
         for job in ordered
         if job.machine_id is not None and job.name in homeless and not _wants_machine(job)
     ]
-    return decisions + _place(unplaced, placement, homeless)
+    decisions += _place(unplaced, placement, homeless)
+    return decisions + under_way + moves.begin(ordered, placement, progress)
 
 
 def explain(
-    name: str, jobs: Sequence[Job], machines: Mapping[str, Machine], *, may_evict: bool
+    name: str,
+    jobs: Sequence[Job],
+    machines: Mapping[str, Machine],
+    *,
+    may_evict: bool,
+    progress: Progress = Progress(),  # noqa: B008
 ) -> Explanation:
     """Why a unit is where it is, and what each machine says to it. `name` is one of `jobs`."""
+    decisions = plan(jobs, machines, may_evict=may_evict, progress=progress)
     ordered = sorted(jobs, key=lambda job: job.name)
     placement = Placement(ordered, machines)
     _keep(ordered, placement, may_evict)
@@ -48,9 +73,24 @@ def explain(
     add_globals(placement, others)
     verdicts = []
     for machine_id in sorted(machines):
-        obstacle = placement.obstacle(job, machine_id)
-        verdicts.append(Verdict(machine_id, obstacle is None, obstacle or _load(placement, machine_id)))
-    return Explanation(name, job.machine_id or "", _summary(job, machines), verdicts)
+        here = machine_id == job.machine_id
+        obstacle = placement.obstacle(job, machine_id) if here else placement.refusal(job, machine_id)
+        reason = obstacle or least_loaded_reason(placement, machine_id)
+        verdicts.append(Verdict(machine_id, obstacle is None, reason))
+    summary = _summary(job, machines) + _departing(name, decisions)
+    return Explanation(name, job.machine_id or "", summary, verdicts)
+
+
+def _departing(name: str, decisions: Sequence[Decision]) -> str:
+    """What is said of a unit that is to leave its machine."""
+    for decision in decisions:
+        if decision.unit != name:
+            continue
+        if isinstance(decision, Move):
+            return f", and moves to {short_id(decision.machine_id)}: {decision.reason}"
+        if isinstance(decision, Stay):
+            return f", which is to be empty, but {decision.reason}"
+    return ""
 
 
 def _summary(job: Job, machines: Mapping[str, Machine]) -> str:
@@ -62,6 +102,8 @@ def _summary(job: Job, machines: Mapping[str, Machine]) -> str:
         return "it is not scheduled"
     if job.machine_id not in machines:
         return f"it is scheduled to {short_id(job.machine_id)}, which is away"
+    if job.move_to is not None:
+        return f"it moves from {short_id(job.machine_id)} to {short_id(job.move_to)}"
     return f"it is scheduled to {short_id(job.machine_id)}"
 
 
@@ -154,7 +196,7 @@ def _place(jobs: Sequence[Job], placement: Placement, homeless: Mapping[str, str
     while pending and progress:
         left = []
         for job in pending:
-            machine_id = placement.least_loaded(job)
+            machine_id = _destination(job, placement)
             if machine_id is None:
                 left.append(job)
                 continue
@@ -165,8 +207,16 @@ def _place(jobs: Sequence[Job], placement: Placement, homeless: Mapping[str, str
     return decisions + _waiting(pending, placement, homeless)
 
 
+def _destination(job: Job, placement: Placement) -> str | None:
+    """Where a unit goes that has lost its machine: to the one to which it was about to move, if it can."""
+    machine = placement.machines.get(job.move_to or "")
+    if machine is not None and not machine.drains and placement.obstacle(job, machine.id) is None:
+        return machine.id
+    return placement.least_loaded(job)
+
+
 def _placed(job: Job, machine_id: str, placement: Placement, homeless: Mapping[str, str]) -> Place:
-    reason = _load(placement, machine_id)
+    reason = least_loaded_reason(placement, machine_id)
     if job.requirements.peers:
         reason = f"with {', '.join(job.requirements.peers)}"
     elif job.requirements.machine_id is not None:
@@ -184,23 +234,6 @@ def _waiting(jobs: Sequence[Job], placement: Placement, homeless: Mapping[str, s
             decisions.append(Withdraw(job.name, job.machine_id, homeless[job.name]))
         alike = placement.likeness(job)
         if alike not in known:
-            known[alike] = _no_machine(job, placement)
+            known[alike] = placement.no_machine(job)
         decisions.append(Wait(job.name, known[alike]))
     return decisions
-
-
-def _no_machine(job: Job, placement: Placement) -> str:
-    """All machines' obstacles in one sentence, the most common first."""
-    if not placement.machines:
-        return "there are no machines"
-    obstacles = Counter(placement.obstacle(job, machine_id) for machine_id in sorted(placement.machines))
-    parts = [
-        f"{obstacle} ({count} of {len(placement.machines)})" for obstacle, count in obstacles.most_common(3)
-    ]
-    more = len(obstacles) - len(parts)
-    return "no machine can run it: " + "; ".join(parts) + (f"; and {more} other reasons" if more > 0 else "")
-
-
-def _load(placement: Placement, machine_id: str) -> str:
-    count = placement.load[machine_id]
-    return f"least loaded of the machines that can run it ({count} unit{'' if count == 1 else 's'})"

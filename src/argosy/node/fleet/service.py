@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _SOCKET = Path("/run/fleet.sock")
 _MACHINE_ID = Path("/etc/machine-id")
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _SERVICE = "fleet.service"
 
 
@@ -36,7 +37,9 @@ def run(config: Config) -> None:
 
 async def _serve(config: Config, stop: asyncio.Event) -> None:
     systemd = SystemBus(lambda path: daemon.unit_changed(path))
-    daemon = Daemon(config, _machine_id(), config.public_ip or own_address(), systemd, SystemClock())
+    address = config.public_ip or own_address()
+    boot = _BOOT_ID.read_text().strip()
+    daemon = Daemon(config, _machine_id(), address, systemd, SystemClock(), boot=boot)
     server = Server(daemon.api.handle)
     await server.start(activated_sockets() or [unix_socket(_SOCKET)])
     notify("READY=1", "STATUS=waiting for etcd")
