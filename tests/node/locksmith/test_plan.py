@@ -12,6 +12,7 @@ from msgspec.structs import replace as changed
 
 from argosy.formats.rebootlock import Holding, Semaphore
 from argosy.formats.rebootwhy import State
+from argosy.node.locksmith.memory import after_look
 from argosy.node.locksmith.model import (
     Access,
     Back,
@@ -283,12 +284,41 @@ def test_a_stale_lock_is_freed_only_by_policy_and_only_if_its_machine_is_gone() 
     assert "removed" in plan(seen(locks=stale)).reason
     assert "unlock" in plan(seen(locks=stale)).hint
     policy = Settings(Strategy.ETCD_LOCK, stale_after_s=3600)
-    assert plan(seen(locks=stale, settings=policy)).action == Unlock("", "x")
-    young = Locks({"": held("x", x=changed(old, since_s=int(NOW.timestamp()) - 60))})
-    assert isinstance(plan(seen(locks=young, settings=policy)).action, Wait)
+    long = Memory(gone_since_s={"x": 0.0, "w": 0.0})
+    assert plan(seen(locks=stale, settings=policy, memory=long)).action == Unlock("", "x")
     alive = Locks({"": held("w", w=Holding(since_s=old.since_s))})
     cluster = three(machines=frozenset({"w", ME}))
-    assert isinstance(plan(seen(locks=alive, settings=policy, cluster=cluster)).action, Wait)
+    found = plan(seen(locks=alive, settings=policy, memory=long, cluster=cluster))
+    assert isinstance(found.action, Wait)
+
+
+def test_how_long_a_machine_is_gone_is_what_was_seen_here_not_what_clocks_say() -> None:
+    """Its lock may be old, or another machine's clock wrong, while it is away for a minute."""
+    policy = Settings(Strategy.ETCD_LOCK, stale_after_s=3600)
+    old = Holding(since_s=int(NOW.timestamp()) - 7200)
+    stale = Locks({"": held("x", x=old)})
+    away, there = three(machines=frozenset({ME})), three(machines=frozenset({ME, "x"}))
+    look = seen(locks=stale, settings=policy, cluster=away, up_s=100.0)
+    assert isinstance(plan(look).action, Wait)
+    look = replace(look, up_s=3800.0, memory=after_look(look))
+    assert plan(look).action == Unlock("", "x")
+    # Whoever was seen meanwhile, or may have been there while etcd was away, is gone from then on.
+    for meanwhile in (replace(look, cluster=there), replace(look, locks=None)):
+        assert after_look(meanwhile).gone_since_s == {}
+    assert after_look(replace(look, settings=Settings())).gone_since_s == {}
+
+
+def test_since_when_etcd_is_away_and_the_machine_well() -> None:
+    away = after_look(seen(locks=None, up_s=0.0))
+    assert away.away_since_s == 0.0
+    assert after_look(seen(locks=None, up_s=50.0, memory=away)).away_since_s == 0.0
+    assert after_look(seen(memory=away)).away_since_s is None
+    back = Locks({"": held(ME, m0=BEFORE)})
+    well = after_look(seen(locks=back, up_s=40.0))
+    assert well.well_since_s == 40.0
+    assert after_look(seen(locks=back, memory=well)).well_since_s == 40.0
+    assert after_look(seen(locks=back, memory=well, back=Back(in_trial=True))).well_since_s is None
+    assert after_look(seen(memory=well)).well_since_s is None
 
 
 @pytest.mark.parametrize(

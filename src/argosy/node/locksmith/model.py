@@ -136,8 +136,8 @@ class Memory:
     """What locksmithd has to know after a crash, until the next boot. Times are on the clock of this boot.
 
     `asked`: a person asked for the reboot. `warned_s`: when the users were warned. `well_since_s`: since when
-    the machine lacks nothing, while it holds a lock of an earlier boot. `gone_since_s`: since when each holder
-    of the lock seems to be gone, where stale locks are freed.
+    the machine lacks nothing, while it holds a lock of an earlier boot. `gone_since_s`: since when holders of
+    the lock seem to be gone, where stale locks are freed.
     """
 
     asked: bool = False

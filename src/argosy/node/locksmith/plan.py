@@ -208,8 +208,9 @@ def _stale(seen: Observed, settings: Settings, semaphore: Semaphore) -> Decision
         return None
     for holder in semaphore.ids:
         holding = semaphore.holding.get(holder, Holding())
-        age = age_s(holding, seen.now_s)
-        if age is not None and age >= settings.stale_after_s and gone(seen.cluster, holder, holding):
+        since_s = seen.memory.gone_since_s.get(holder, seen.up_s)
+        long = seen.up_s - since_s >= settings.stale_after_s
+        if long and age_s(holding, seen.now_s) is not None and gone(seen.cluster, holder, holding):
             sentence = described(holder, holding, seen.cluster, seen.now_s)
             return _planned(
                 Unlock(settings.access.group, holder), f"a stale lock is freed: held by {sentence}"
