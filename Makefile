@@ -1,15 +1,23 @@
 # The few commands of a checkout. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help up test check unit vm chaos bench docs clean dev
+.PHONY: help up demo-update demo-rollback test check unit vm chaos bench docs clean dev
 SHELL := /bin/sh
 PYTHON := .venv/bin/python
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: ## build the OS and boot a cluster of three machines with the sample service
 	@./argosy setup --yes
 	@./argosy up --example hello
+
+demo-update: ## watch an update roll over three machines, with proof that the service never stops
+	@./argosy setup --yes
+	@./argosy demo update
+
+demo-rollback: ## watch a bad version being stopped by the first machine that tries it
+	@./argosy setup --yes
+	@./argosy demo rollback
 
 test: ## set up and run all tests
 	@ARGOSY_EXTRAS=dev ./argosy setup --tests --yes

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from argosy.lab.model import Machine
-from argosy.lab.ticks import EVERY_S, Tally, Tick, Ticker, tally
+from argosy.lab.ticks import EVERY_S, Tally, Tick, Ticker, read, tally
 
 
 class _Hello(BaseHTTPRequestHandler):
@@ -64,7 +63,7 @@ def test_a_machine_that_is_away_is_no_gap_but_two_are(tmp_path: Path) -> None:
     with Ticker([_machine(1, one), _machine(2, port)], tmp_path / "gone") as ticker:
         seen = _until(ticker, 3)
         assert (seen.missed, seen.silent_at_once) == (seen.ticks, 2)
-    kept = [Tick(**json.loads(line)) for line in log.read_text().splitlines()]
+    kept = read(log)
     assert len(kept) >= 10 and kept == sorted(kept, key=lambda tick: tick.at)
     assert tally(kept).missed == 0
 

@@ -28,10 +28,10 @@ def main() -> int:
 
 def build_parser() -> cli.Parser:
     """The parser of all commands; importing the rooms' heavy parts is left to their handlers."""
-    from argosy.cli import image, keys, lab, releases, server, setup, update
+    from argosy.cli import demo, image, keys, lab, releases, server, setup, update
 
     parser = cli.program("argosy", _DESCRIPTION, epilog=_EPILOG)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    for room in (setup, image, releases, keys, lab, server, update):
+    for room in (setup, image, releases, keys, lab, server, update, demo):
         room.add_commands(commands)
     return parser

@@ -71,6 +71,12 @@ def node_status(site: Site, machine: Machine) -> NodeStatus | None:
         return None
 
 
+def boot_id(site: Site, machine: Machine) -> str:
+    """The kernel's id of the machine's boot, unlike that of any other boot. Raises `ArgosyError`."""
+    words = ssh.command(site, machine, ["cat", "/proc/sys/kernel/random/boot_id"])
+    return run(words, env=ssh.environment(site, machine), timeout_s=_ANSWER_TIMEOUT_S).text
+
+
 def machine_status(machine: Machine, node: NodeStatus | None, *, silent: str) -> MachineStatus:
     """A machine's line; `silent` is its state if it does not speak."""
     return MachineStatus(

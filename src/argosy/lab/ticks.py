@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TextIO
 
 from argosy.base.address import parse_address
+from argosy.base.decode import decode_json
 from argosy.base.http.client import Client
 from argosy.base.http.message import HttpError
 from argosy.lab.model import Machine
@@ -75,6 +76,12 @@ def tally(ticks: Iterable[Tick]) -> Tally:
     for tick in ticks:
         result = result.plus(tick)
     return result
+
+
+def read(log: Path) -> list[Tick]:
+    """The ticks of a log. Raises `ArgosyError` if it is none."""
+    lines = log.read_bytes().splitlines()
+    return [decode_json(line, Tick, source=f"{log}:{number}") for number, line in enumerate(lines, start=1)]
 
 
 class Ticker:
