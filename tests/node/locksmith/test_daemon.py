@@ -46,6 +46,8 @@ class Machine:
     reboots: int = 0
     drains: int = 0
     undone: int = 0
+    drained: Drained = Drained(True, "no fleet unit runs here")
+    fleet_answers: bool = True
 
     # The host
 
@@ -71,9 +73,11 @@ class Machine:
 
     async def drain(self, *, last: bool) -> Drained:
         self.drains += 1
-        return Drained(True, "no fleet unit runs here")
+        return replace(self.drained, done=self.drained.done or last)
 
     async def undo(self) -> None:
+        if not self.fleet_answers:
+            raise ArgosyError("fleet answered 503")
         self.undone += 1
 
     def runtime(self) -> Runtime:
@@ -282,6 +286,40 @@ def test_a_window_that_closes_after_the_lock_was_won(etcd: EtcdCluster, tmp_path
         one.now += timedelta(hours=23, minutes=30)
         await steps(one, 3)
         assert one.reboots == 1
+
+    asyncio.run(go())
+
+
+def test_a_drain_is_waited_for_and_told_until_its_time_is_over(etcd: EtcdCluster, tmp_path: Path) -> None:
+    async def go() -> None:
+        one = machine(tmp_path, etcd, drain_s=60.0)
+        one.drained = Drained(False, "waiting until they have moved: a.service")
+        await steps(one, 4)
+        assert (one.drains, one.reboots) == (3, 0)
+        assert one.why().answer.endswith("waiting until they have moved: a.service")
+        one.up_s += 60
+        await steps(one, 2)
+        assert (one.drains, one.reboots) == (4, 1)
+
+    asyncio.run(go())
+
+
+def test_a_fleet_that_does_not_answer_keeps_nobody_waiting_for_the_lock(
+    etcd: EtcdCluster, tmp_path: Path
+) -> None:
+    async def go() -> None:
+        one = machine(tmp_path, etcd, windows=parse_windows("04:00", "1h"))
+        await steps(one, 2)
+        one.now += timedelta(minutes=30)
+        one.fleet_answers = False
+        await one_step(one)
+        assert (await semaphore(etcd)).ids == ()
+        # That the machine takes units again is not forgotten.
+        one.fleet_answers = True
+        await one_step(one)
+        assert one.undone == 1
+        await one_step(one)
+        assert one.undone == 1
 
     asyncio.run(go())
 

@@ -11,14 +11,15 @@ import pytest
 from tests.node.update.daemon import bus as private_bus
 
 from argosy.base.errors import InputError
+from argosy.formats.cordon import Leaving, Step
 from argosy.formats.fleet import UnitEntity, UnitStateEntity
 from argosy.formats.unit import Option
 from argosy.node.locksmith import users
 from argosy.node.locksmith.bus import Host, send_need_reboot
 from argosy.node.locksmith.cluster import own_member
 from argosy.node.locksmith.config import read_settings
-from argosy.node.locksmith.fleet import FleetApi, FleetDrainer, idle
-from argosy.node.locksmith.model import Access, Settings, Strategy
+from argosy.node.locksmith.fleet import FleetApi, FleetDrainer, drained, idle
+from argosy.node.locksmith.model import Access, Drained, Settings, Strategy
 
 # Settings
 
@@ -115,10 +116,41 @@ def test_units_due_here_that_do_not_run(
     assert idle([due], found, "me") == expected
 
 
+def drain(folder: Path, *, runs: bool, last: bool) -> Drained:
+    async def fleet_runs() -> bool:
+        return runs
+
+    return asyncio.run(FleetDrainer(FleetApi("me", folder / "fleet.sock"), "b1", fleet_runs).drain(last=last))
+
+
 def test_without_fleet_there_is_nothing_to_drain(tmp_path: Path) -> None:
-    report = asyncio.run(FleetDrainer(FleetApi("me", tmp_path / "fleet.sock")).drain(last=False))
-    assert report.done
-    assert "nothing is moved ahead" in report.reason
+    assert drain(tmp_path, runs=False, last=False).done
+    # One that runs and does not answer is waited for, until the time is over.
+    report = drain(tmp_path, runs=True, last=False)
+    assert not report.done
+    assert "fleet cannot say" in report.reason
+    assert drain(tmp_path, runs=True, last=True).done
+
+
+STAYS = Leaving("a.service", Step.STAYS, "no other machine can run it")
+MOVES = Leaving("b.service", Step.MOVES, "on m2 it is activating (start)", "m2")
+STOPS = Leaving("c.service", Step.STOPS, "it runs on m2 now, and stops here", "m2")
+
+
+@pytest.mark.parametrize(
+    ("left", "last", "done", "words"),
+    [
+        ([], False, True, "no fleet unit runs here that could move"),
+        ([STAYS], False, True, "stop with this machine: a.service (no other machine can run it)"),
+        ([MOVES], False, False, "waiting until they have moved: b.service (on m2 it is activating (start))"),
+        ([STOPS, STAYS], False, False, "moved: c.service (it runs on m2 now, and stops here); they cannot"),
+        ([MOVES], True, True, "the time to move them is over (REBOOT_DRAIN_TIMEOUT): b.service"),
+    ],
+)
+def test_how_far_a_drain_is(left: list[Leaving], last: bool, done: bool, words: str) -> None:
+    report = drained(left, last=last)
+    assert report.done == done
+    assert words in report.reason
 
 
 # etcd

@@ -40,6 +40,7 @@ class Daemon:
         self._edges = edges
         self._observer = Observer(edges)
         self._said = ""
+        self._reported = ""
 
     def start(self) -> None:
         """Say that we are there."""
@@ -73,6 +74,14 @@ class Daemon:
             raise
 
     def _say(self, decision: Decision, seen: Observed) -> None:
+        self._tell(decision, seen)
+        # A sentence whose numbers alone have changed is no news.
+        said = re.sub(r"\d+ (s|min|h|days)\b", "", decision.reason)
+        if said != self._said:
+            log.info("%s", decision.reason)
+            self._said = said
+
+    def _tell(self, decision: Decision, seen: Observed) -> None:
         settings = seen.settings
         self._edges.runtime.tell(
             Why(
@@ -89,11 +98,6 @@ class Daemon:
         )
         self._edges.runtime.coordinate(settings.strategy if settings else None, decision.state)
         notify(f"STATUS={decision.reason}")
-        # A sentence whose numbers alone have changed is no news.
-        said = re.sub(r"\d+ (s|min|h|days)\b", "", decision.reason)
-        if said != self._said:
-            log.info("%s", decision.reason)
-            self._said = said
 
     async def _perform(self, decision: Decision, seen: Observed) -> float | None:
         await self._forget_preparations(decision, seen)
@@ -106,7 +110,7 @@ class Daemon:
             case Unlock(group, holder):
                 await self._unlock(group, holder)
             case Drain(last):
-                return await self._drain(seen, last=last)
+                return await self._drain(decision, seen, last=last)
             case Warn(in_s):
                 self._edges.tell_users(_warning(seen, in_s))
                 self._remember(warned_s=seen.up_s)
@@ -138,13 +142,14 @@ class Daemon:
             return
         log.info("gave back the lock of %s", holder)
 
-    async def _drain(self, seen: Observed, *, last: bool) -> float:
+    async def _drain(self, decision: Decision, seen: Observed, *, last: bool) -> float:
         if seen.memory.drain_began_s is None:
             self._remember(drain_began_s=seen.up_s)
         report = await self._edges.drainer.drain(last=last)
-        if report.reason != self._said:
+        self._tell(replace(decision, reason=f"{decision.reason}: {report.reason}"), seen)
+        if report.reason != self._reported:
             log.info("%s", report.reason)
-            self._said = report.reason
+            self._reported = report.reason
         if not report.done and not last:
             return _DRAIN_TICK_S
         self._remember(drained=True)
@@ -156,7 +161,12 @@ class Daemon:
             return
         if seen.going_down:
             return
-        await self._edges.drainer.undo()
+        try:
+            await self._edges.drainer.undo()
+        except ArgosyError as error:
+            # Nobody has to wait for that: it is tried again, and what is remembered is still so.
+            log.info("this machine does not take units again yet: %s", error)
+            return
         self._remember(drain_began_s=None, drained=False, warned_s=None, reboot_sent_s=None)
 
     def _remember(self, **changes: float | bool | None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import quote
@@ -9,14 +10,17 @@ from urllib.parse import quote
 import msgspec
 
 from argosy.base.address import parse_address
+from argosy.base.decode import decode_json, encode_json
 from argosy.base.errors import ArgosyError
 from argosy.base.http import Client
-from argosy.formats.fleet import MachinePage, StatePage, UnitEntity, UnitPage, UnitStateEntity
+from argosy.formats.cordon import CordonEntity, Leaving, MachineStanding, Step
+from argosy.formats.fleet import ErrorReply, MachinePage, StatePage, UnitEntity, UnitPage, UnitStateEntity
 from argosy.node.locksmith.model import Drained
 
 SOCKET = Path("/run/fleet.sock")
 _TIMEOUT_S = 10.0
 _WORKS = ("active", "reloading")
+_BY = "locksmith"
 
 Page = TypeVar("Page", MachinePage, StatePage, UnitPage)
 
@@ -25,10 +29,10 @@ class Drainer(Protocol):
     """Moves this machine's units elsewhere before it goes down."""
 
     async def drain(self, *, last: bool) -> Drained:
-        """Go on with it; `last` if no more time is given."""
+        """Begin it, or go on with it; `last` if no more time is given."""
 
     async def undo(self) -> None:
-        """The machine stays: it takes units again."""
+        """The machine stays: it takes units again. Raises `ArgosyError`."""
 
 
 class FleetApi:
@@ -49,10 +53,29 @@ class FleetApi:
         units = [unit for page in await self._pages("/fleet/v1/units", "", UnitPage) for unit in page.units]
         return idle(units, states, self._machine_id)
 
-    async def running_units(self) -> tuple[str, ...]:
-        """The names of the units that run on this machine. Raises `ArgosyError`."""
-        states = await self._states()
-        return tuple(name for name, state in sorted(states.items()) if state.active_state in _WORKS)
+    async def drain(self, boot_id: str) -> list[Leaving]:
+        """Have this machine drained, in this boot; the units that still run here. Raises `ArgosyError`."""
+        wanted = CordonEntity(drain=True, reason="it is about to reboot", boot=boot_id)
+        body = await self._ask("PUT", self._cordon, encode_json(wanted))
+        return decode_json(body, MachineStanding, source="fleet's answer").leaving
+
+    async def undo_drain(self) -> None:
+        """Have this machine take units again. Raises `ArgosyError`."""
+        await self._ask("DELETE", self._cordon)
+
+    @property
+    def _cordon(self) -> str:
+        return f"/argosy/v1/machines/{quote(self._machine_id)}/cordons/{_BY}"
+
+    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+        client = Client(self._address, timeout_s=_TIMEOUT_S)
+        try:
+            answer = await client.request(method, path, body=body)
+        finally:
+            client.close()
+        if answer.status >= 300:
+            raise ArgosyError(_refusal(answer.status, answer.body))
+        return answer.body
 
     async def _states(self) -> dict[str, UnitStateEntity]:
         pages = await self._pages("/fleet/v1/state", f"machineID={quote(self._machine_id)}", StatePage)
@@ -79,25 +102,54 @@ class FleetApi:
 
 
 class FleetDrainer:
-    """fleet moves a machine's units when the machine leaves, not before: this names those that will."""
+    """Has fleet move this machine's units. The cordon is for this boot: after the reboot it holds no more.
 
-    def __init__(self, api: FleetApi) -> None:
+    `runs` says whether fleet runs here; one that does not is not started for the question.
+    """
+
+    def __init__(self, api: FleetApi, boot_id: str, runs: Callable[[], Awaitable[bool]]) -> None:
         self._api = api
+        self._boot_id = boot_id
+        self._runs = runs
 
     async def drain(self, *, last: bool) -> Drained:
-        """Never takes long: fleet has no request for it."""
+        """Ask for it, again and again: fleet is asked only once, and says how far it is."""
+        if not await self._runs():
+            return Drained(True, "fleet does not run here: there are no units to move")
         try:
-            units = await self._api.running_units()
+            left = await self._api.drain(self._boot_id)
         except ArgosyError as error:
-            return Drained(True, f"fleet does not say what runs here, so nothing is moved ahead: {error}")
-        if not units:
-            return Drained(True, "no fleet unit runs here")
-        return Drained(
-            True, f"fleet moves units only when their machine leaves; these stop with it: {', '.join(units)}"
-        )
+            return Drained(last, f"fleet cannot say whether this machine's units have moved: {error}")
+        return drained(left, last=last)
 
     async def undo(self) -> None:
-        """Nothing was moved."""
+        """The machine stays: it takes units again. Raises `ArgosyError`."""
+        if await self._runs():
+            await self._api.undo_drain()
+
+
+def drained(left: Sequence[Leaving], *, last: bool) -> Drained:
+    """How far a drain is, in words, from the units that still run here."""
+    staying = [f"{unit.unit} ({unit.reason})" for unit in left if unit.step is Step.STAYS]
+    going = [f"{unit.unit} ({unit.reason})" for unit in left if unit.step is not Step.STAYS]
+    sentences = []
+    if going:
+        waiting = (
+            "the time to move them is over (REBOOT_DRAIN_TIMEOUT)"
+            if last
+            else "waiting until they have moved"
+        )
+        sentences.append(f"{waiting}: {', '.join(going)}")
+    if staying:
+        sentences.append(f"they cannot run elsewhere, and stop with this machine: {', '.join(staying)}")
+    return Drained(last or not going, "; ".join(sentences) or "no fleet unit runs here that could move")
+
+
+def _refusal(status: int, body: bytes) -> str:
+    try:
+        return msgspec.json.decode(body, type=ErrorReply).error.message or f"fleet answered {status}"
+    except msgspec.DecodeError:
+        return f"fleet answered {status}"
 
 
 def idle(units: list[UnitEntity], states: dict[str, UnitStateEntity], machine_id: str) -> tuple[str, ...]:

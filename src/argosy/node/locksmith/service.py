@@ -113,6 +113,9 @@ def _edges(files: Sequence[Path], host: Host) -> Edges:
     from argosy.node.locksmith.identity import identity
     from argosy.node.locksmith.runtime import Runtime
 
+    async def fleet_runs() -> bool:
+        return (await host.unit_states())[1] != "inactive"
+
     who = identity()
     fleet = FleetApi(who.machine_id)
     return Edges(
@@ -120,7 +123,7 @@ def _edges(files: Sequence[Path], host: Host) -> Edges:
         read_settings=lambda: read_settings(os.environ, files),
         host=host,
         fleet=fleet,
-        drainer=FleetDrainer(fleet),
+        drainer=FleetDrainer(fleet, who.boot_id, fleet_runs),
         runtime=Runtime(),
         in_trial=_in_trial,
         users=lambda: tuple(sorted(set(users.at_terminals().values()))),
