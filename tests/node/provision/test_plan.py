@@ -151,7 +151,8 @@ def test_addresses_go_into_the_environment_unless_user_data_writes_it() -> None:
 @pytest.mark.parametrize(
     ("strategy", "expected"),
     [
-        ("off", [MaskUnit, ReloadManager, UnitCommand]),
+        # Stopped before it is masked: its start may be due already, which would then fail.
+        ("off", [UnitCommand, MaskUnit, ReloadManager]),
         ("reboot", [UnitCommand]),
     ],
 )

@@ -164,6 +164,9 @@ def _configured(name: str, variables: Variables) -> Unit:
 
 def _units(units: list[Unit]) -> Iterator[Action]:
     named = [unit for unit in units if unit.name]
+    # At boot its start may be due already: systemd calls that a failure once the unit is masked.
+    if stopped := tuple(unit.name for unit in named if _ends_masked(unit)):
+        yield UnitCommand("stop", stopped, "cloud-config masks it")
     written = [action for unit in named for action in _unit_files(unit)]
     yield from written
     for runtime, group in groupby((u for u in named if u.enable and not _is_network(u)), lambda u: u.runtime):
@@ -172,7 +175,7 @@ def _units(units: list[Unit]) -> Iterator[Action]:
         yield ReloadManager(touched, "unit files were written")
     if any(_is_network(unit) for unit in named):
         yield UnitCommand("restart", ("systemd-networkd.service",), "coreos.units configures the network")
-    commanded = [unit for unit in named if unit.command and not _is_network(unit)]
+    commanded = [u for u in named if u.command and not _is_network(u) and not _ends_masked(u)]
     for verb, group in groupby(commanded, lambda unit: unit.command):
         yield UnitCommand(
             verb, tuple(unit.name for unit in group), "coreos.units or coreos.update asks for it"
@@ -198,6 +201,10 @@ def _is_touched(unit: Unit) -> bool:
     """Whether what systemd's manager reads of a unit is written."""
     writes = unit.content or unit.mask or any(drop_in.name and drop_in.content for drop_in in unit.drop_ins)
     return bool(writes) and not _is_network(unit)
+
+
+def _ends_masked(unit: Unit) -> bool:
+    return unit.mask and unit.command == "stop" and not _is_network(unit)
 
 
 def _must_be_read_from(unit: Unit) -> str:
