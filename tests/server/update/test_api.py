@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -151,9 +152,12 @@ def test_channels_and_groups_are_made_and_changed(operator: httpx.Client) -> Non
 def test_what_is_wrong_is_refused(
     lasting: httpx.Client, method: str, path: str, body: object, expected: tuple[int, str]
 ) -> None:
-    before = lasting.get("/overview").json()
+    def overview() -> str:
+        return re.sub(r'"now":"[^"]*"', "", lasting.get("/overview").text)
+
+    before = overview()
     assert refused(lasting.request(method, path, json=body)) == expected
-    assert {**lasting.get("/overview").json(), "now": ""} == {**before, "now": ""}
+    assert overview() == before
 
 
 def test_broken_and_large_bodies(lasting: httpx.Client) -> None:
@@ -191,6 +195,7 @@ def test_machines_and_a_fallback(server: Server, operator: httpx.Client, tmp_pat
     publish(operator, small_payload(tmp_path / "1", "4892.0.0", server.keys))
     waiting = Machine(server.address, ID, "4890.0.0")
     fell = Machine(server.address, FELL, "4890.0.0")
+    operator.patch("/groups/stable", json={"waves": []})
     for machine in (fell, waiting):
         assert machine.ask().status == "ok"
     fell.tell(13, 1)

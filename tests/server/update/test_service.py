@@ -178,6 +178,7 @@ def test_a_version_that_failed_on_one_machine_is_stopped_for_its_group(house: Ho
     async def fall_back(service: UpdateService) -> None:
         await publish(service, house.payload("2.0.0"))
         await service.promote("stable", "beta")
+        await service.change_group("stable", GroupChange(waves=()))
         machine = Machine(service, "core-01", "1.0.0")
         assert await machine.offered() == "2.0.0"
         await machine.tell(APPLIED)
@@ -216,6 +217,7 @@ def test_a_version_that_failed_on_one_machine_is_stopped_for_its_group(house: Ho
 def test_other_failures_stop_nobody(house: House) -> None:
     async def story(service: UpdateService) -> None:
         await publish(service, house.payload("2.0.0"))
+        await service.change_group("stable", GroupChange(waves=()))
         machine = Machine(service, "core-01", "1.0.0")
         assert await machine.offered() == "2.0.0"
         await machine.tell(FAILED, error_code=2404)
@@ -293,7 +295,7 @@ def test_a_first_machine_that_vanished_is_forgotten_by_a_retry(house: House) -> 
 def test_the_rate_counts_over_a_restart(house: House) -> None:
     async def first(service: UpdateService) -> None:
         await publish(service, house.payload("2.0.0"))
-        await service.change_group("stable", GroupChange(rate_updates=2, rate_period_s=600))
+        await service.change_group("stable", GroupChange(rate_updates=2, rate_period_s=600, waves=()))
         for number in (1, 2):
             assert await Machine(service, f"core-{number}", "1.0.0").offered() == "2.0.0"
         assert await Machine(service, "core-3", "1.0.0").offered() is None
@@ -343,6 +345,7 @@ def test_channels_go_forward_by_publishing_and_back_by_rolling_back(house: House
 
 def test_floors_and_milestones(house: House) -> None:
     async def story(service: UpdateService) -> None:
+        await service.change_group("stable", GroupChange(waves=()))
         for version in ("1.0.0", "2.0.0", "3.0.0"):
             await publish(service, house.payload(version))
         changed = await service.change_channel("stable", ChannelChange(floor="2.0.0", milestones=("2.0.0",)))
@@ -570,7 +573,7 @@ def test_a_grant_ends_when_the_machine_has_run_the_version_for_long(house: House
 def test_many_machines_at_once_lose_nothing(house: House) -> None:
     async def story(service: UpdateService) -> None:
         await publish(service, house.payload("2.0.0"))
-        await service.change_group("stable", GroupChange(rate_updates=7))
+        await service.change_group("stable", GroupChange(rate_updates=7, waves=()))
         machines = [Machine(service, f"m{number:03d}", "1.0.0") for number in range(200)]
         offers = await asyncio.gather(*(machine.offered() for machine in machines))
         assert offers.count("2.0.0") == 7

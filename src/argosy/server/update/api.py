@@ -29,6 +29,7 @@ T = TypeVar("T")
 Call = Callable[[Request], Awaitable[Any]]
 
 _MACHINES_A_PAGE = 1000
+_MACHINES_OF_A_ROLLOUT = 200
 _MAX_BODY_BYTES = 64 << 10
 _HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 _READ = frozenset({"GET"})
@@ -67,6 +68,7 @@ class RestApi:
             ("GET", "/groups/{name}"): self._group,
             ("PUT", "/groups/{name}"): self._make_group,
             ("PATCH", "/groups/{name}"): self._change_group,
+            ("GET", "/groups/{name}/rollout"): self._rollout,
             ("GET", "/machines"): self._machines,
             ("GET", "/machines/{machine:path}"): self._machine,
             ("PATCH", "/machines/{machine:path}"): self._change_machine,
@@ -189,6 +191,10 @@ class RestApi:
     async def _change_group(self, request: Request) -> api.Group:
         await self._service.group(_name(request), app_of(request))
         return await self._make_group(request)
+
+    async def _rollout(self, request: Request) -> api.Rollout:
+        limit = count_of(request, "limit", _MACHINES_OF_A_ROLLOUT)
+        return await self._service.rollout(_name(request), app_of(request), machines=limit)
 
     async def _machines(self, request: Request) -> api.Machines:
         return await machines_of(self._service, request, count_of(request, "limit", _MACHINES_A_PAGE))

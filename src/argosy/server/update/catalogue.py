@@ -19,14 +19,18 @@ PUBLISH, PROMOTE, ROLLBACK = "publish", "promote", "rollback"
 
 @dataclass(slots=True)
 class Going:
-    """What goes on in one group; `begun_s` has the times that its rate may look at."""
+    """What goes on in one group; `begun_s` has the times that its rate may look at.
+
+    `done`, by version: the machines that were granted it and run it.
+    """
 
     begun_s: deque[float] = field(default_factory=lambda: deque(maxlen=100_000))
     open: dict[str, Grant] = field(default_factory=dict)
+    done: dict[str, set[str]] = field(default_factory=dict)
 
-    def activity(self) -> Activity:
-        """A view of it, not a copy: to be looked at now."""
-        return Activity(self.begun_s, self.open)
+    def activity(self, machines: int = 0) -> Activity:
+        """A view of it, not a copy: to be looked at now. `machines` is how many the group has."""
+        return Activity(self.begun_s, self.open, self.done, machines)
 
 
 @dataclass(slots=True)
@@ -58,7 +62,14 @@ class Application:
         turns = self.turns.setdefault(channel, [])
         turns.append(turn)
         package = self.packages[turn.sha256]
-        self.put_channel(replace(self.channels[channel], package=package, withdrawn=withdrawn(turns)))
+        known = replace(self.channels[channel], package=package, withdrawn=withdrawn(turns))
+        self.put_channel(known)
+        # Its waves begin anew, and nobody asks for those of versions that are not given out any more.
+        kept = {milestone.version for milestone in known.milestones} - {turn.version}
+        for group in self.groups.values():
+            if group.channel.name == channel and group.name in self.going:
+                done = self.going[group.name].done
+                self.going[group.name].done = {version: done[version] for version in kept & done.keys()}
 
     def stop(self, group: str, stop: Stop) -> None:
         """A version is stopped for a group."""
@@ -92,11 +103,18 @@ class Application:
         if fresh:
             going.begun_s.append(grant.granted_s)
 
-    def end(self, machine: str) -> None:
-        """A machine's grant, if it has one, is over."""
+    def end(self, machine: str, *, done: bool = False) -> None:
+        """A machine's grant, if it has one, is over; `done`: the machine runs the version."""
         grant = self.grants.pop(machine, None)
         if grant:
-            self.going[grant.group].open.pop(machine, None)
+            going = self.going[grant.group]
+            going.open.pop(machine, None)
+            if done:
+                going.done.setdefault(grant.version, set()).add(machine)
+
+    def undo_done(self, grant: Grant) -> None:
+        """Take back that a machine runs what it was granted."""
+        self.going[grant.group].done.get(grant.version, set()).discard(grant.machine)
 
 
 def withdrawn(turns: Iterable[Turn]) -> frozenset[str]:

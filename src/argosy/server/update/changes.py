@@ -9,6 +9,7 @@ from msgspec import UNSET
 
 from argosy.base.errors import InputError
 from argosy.formats import updateapi as api
+from argosy.formats.shares import check_amount
 from argosy.formats.version import parse_version
 from argosy.server.update.catalogue import ROLLBACK, Application
 from argosy.server.update.model import Channel, ConflictError, Group, NotFoundError, Package
@@ -19,6 +20,9 @@ _APPLICATION = re.compile(r"[A-Za-z0-9{}._-]{1,64}")
 _FILE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 _STOCK_VERSION = re.compile(r"[0-9]+(\.[0-9]+){1,3}[A-Za-z0-9.+_-]{0,32}")
 _LONGEST_PERIOD_S = 31 * 86400
+_MOST_WAVES = 20
+SHORTEST_POLL_S = 60
+LONGEST_POLL_S = 86400
 
 
 def earlier(known: Application, channel: Channel, version: str | None) -> Package:
@@ -88,6 +92,12 @@ def check_policy(policy: api.Policy) -> None:
     zone(policy.timezone)
     if policy.rate_updates < 0 or not 1 <= policy.rate_period_s <= _LONGEST_PERIOD_S:
         raise InputError("a rate is a number of updates in a period of up to 31 days")
+    if len(policy.waves) > _MOST_WAVES:
+        raise InputError(f"there are at most {_MOST_WAVES} waves")
+    for amount in (*policy.waves, *([policy.at_once] if policy.at_once else [])):
+        check_amount(amount)
+    if policy.poll_s and not SHORTEST_POLL_S <= policy.poll_s <= LONGEST_POLL_S:
+        raise InputError("machines ask once in a minute at most, and once in a day at least")
     if not 1 <= policy.update_timeout_s <= _LONGEST_PERIOD_S:
         raise InputError("an update's timeout is up to 31 days")
     for window in policy.windows:

@@ -30,6 +30,7 @@ from argosy.formats.updateapi import (
     Package,
     Release,
     Rollback,
+    Rollout,
 )
 
 T = TypeVar("T")
@@ -81,6 +82,10 @@ class Client:
     def groups(self, app: str) -> tuple[Group, ...]:
         """All groups of an application."""
         return self._ask("GET", "/groups", tuple[Group, ...], {"app": app})
+
+    def rollout(self, app: str, group: str) -> Rollout:
+        """How a group gets on with its channel's version."""
+        return self._ask("GET", f"/groups/{_word(group)}/rollout", Rollout, {"app": app})
 
     def machines(self, app: str, *, group: str | None, state: str | None) -> Iterator[Machines]:
         """All machines by their id, page by page; those of one group or in one state, if given."""

@@ -19,16 +19,18 @@ from argosy.formats.updateapi import State, Stop
 from argosy.server.update import store
 from argosy.server.update.catalogue import Application, Going
 from argosy.server.update.model import Asker, Decision, Grant, Group, Limits, Package
-from argosy.server.update.policy import decide
-from argosy.server.update.reports import Report, came_back, read_event
+from argosy.server.update.policy import decide, stopped_words, withdrawal
+from argosy.server.update.reports import Report, came_back, read_event, read_progress
 from argosy.server.update.store import Happening, Sighting
 from argosy.server.update.visit import Effects, Visit
 from argosy.server.update.writer import Writer
 
 PACKAGES = "/packages"
-SERVER = "argosy"
 
 _DAY_S = 86400
+_SOON_S = 60
+_LONGEST_SOON_S = 2700  # as often as machines ask by themselves
+_ASKING_A_SECOND = 20
 _MAX_APPS = 8
 _MAX_EVENTS = 32
 _LONGEST_NAME = 64
@@ -77,7 +79,7 @@ class Desk:
             for undo in reversed(effects.undo):
                 undo()
             raise
-        return omaha.Response(apps, server=SERVER, elapsed_seconds=int(now_s % _DAY_S))
+        return omaha.Response(apps, server=omaha.SERVER, elapsed_seconds=int(now_s % _DAY_S))
 
     def _visit(
         self,
@@ -98,7 +100,9 @@ class Desk:
         update = self._decide(visit, caller) if app.update_check else None
         if app.machine_id:
             self._writer.note(_sighting(visit, caller))
-        return omaha.ResponseApp(app.app_id, omaha.OK, app.ping is not None, update, len(app.events))
+        return omaha.ResponseApp(
+            app.app_id, omaha.OK, app.ping is not None, update, len(app.events), _withdrawn(visit)
+        )
 
     def _hear(self, visit: Visit) -> None:
         """Take in what the machine tells."""
@@ -112,9 +116,19 @@ class Desk:
             self._take(visit, report, event)
             if event.type == EventType.UPDATE_COMPLETE and event.result == EventResult.SUCCESS_REBOOT:
                 self._prove(visit)
+        if app.ping and app.ping.progress:
+            self._get_on(visit, app.ping.progress)
         grant = known.grants.get(app.machine_id)
         if grant:
             known.put_grant(replace(grant, heard_s=visit.now_s))
+
+    def _get_on(self, visit: Visit, progress: omaha.Progress) -> None:
+        """The machine says how far it is: that is noted, and written at once only if it is a step."""
+        state, visit.reason = read_progress(progress)
+        visit.state, visit.percent = state, progress.percent
+        grant = visit.known.grants.get(visit.app.machine_id)
+        if grant and grant.version == progress.version and grant.state is not state:
+            visit.set_grant(replace(grant, state=state, heard_s=visit.now_s))
 
     def _take(self, visit: Visit, report: Report, event: omaha.Event | None = None) -> None:
         app, machine = visit.known, visit.app.machine_id
@@ -123,7 +137,8 @@ class Desk:
         if report.state:
             visit.state, visit.reason = report.state, report.text
         if grant and report.ends:
-            visit.end_grant(grant)
+            done = report.state is State.CURRENT and grant.version == visit.app.version
+            visit.end_grant(grant, done=done)
         elif grant and report.state:
             boot_id = visit.app.boot_id if report.state is State.INSTALLED else grant.boot_id
             visit.set_grant(replace(grant, state=report.state, heard_s=visit.now_s, boot_id=boot_id))
@@ -159,11 +174,12 @@ class Desk:
             )
         if version in known.groups[group.name].stopped:
             return
-        stop = Stop(version, datetime.fromtimestamp(visit.now_s, UTC), machine, report.text)
+        host = _printable(visit.app.alias)
+        stop = Stop(version, datetime.fromtimestamp(visit.now_s, UTC), machine, report.text, host)
         known.stop(group.name, stop)
         visit.effects.undo.append(lambda: known.retry(group.name, version, ()))
         visit.write(lambda connection: store.put_stop(connection, group, stop))
-        text = f"{version} is stopped for the group {group.name}: on {machine}, {report.text}"
+        text = stopped_words(group, stop)
         self._remember(visit, Happening(known.id, visit.now_s, text, machine, group.name, version))
 
     def _prove(self, visit: Visit) -> None:
@@ -183,12 +199,28 @@ class Desk:
             visit.state, visit.reason = decision.state, decision.reason
         if decision.state is State.CURRENT:
             self._settle(visit)
+        poll_s = self._poll_s(visit, decision)
         if decision.package is None:
-            return omaha.UpdateAnswer(omaha.NO_UPDATE, reason=decision.reason)
+            return omaha.UpdateAnswer(omaha.NO_UPDATE, poll_interval_s=poll_s, reason=decision.reason)
         visit.offered = decision.package.version
         self._grant(visit, decision, decision.package)
         floor = visit.known.groups[visit.app.track].channel.floor
-        return _offer(decision, decision.package, floor, caller.base_url)
+        return replace(_offer(decision, decision.package, floor, caller.base_url), poll_interval_s=poll_s)
+
+    def _poll_s(self, visit: Visit, decision: Decision) -> int | None:
+        """When the machine is to ask again; None: when it likes.
+
+        Who waits for others asks soon, so that their turn is not over for long before the next one begins.
+        """
+        group = visit.known.groups.get(visit.app.track)
+        if group is None:
+            return None
+        poll_s = group.policy.poll_s or None
+        if decision.soon:
+            machines = self._writer.sizes.get((visit.known.id, group.name), 0)
+            soon_s = max(_SOON_S, machines // _ASKING_A_SECOND)
+            poll_s = min(soon_s, poll_s or _LONGEST_SOON_S)
+        return poll_s
 
     def _settle(self, visit: Visit) -> None:
         """The machine wants nothing and still has a grant: has it finished without saying so?"""
@@ -201,7 +233,7 @@ class Desk:
             if visit.now_s - grant.granted_s <= timeout_s:
                 return  # It may be trying the version, and will say when that went well.
             self._prove(visit)
-        visit.end_grant(grant)
+        visit.end_grant(grant, done=grant.version == app.version)
 
     def _decision(self, visit: Visit) -> Decision:
         app, known = visit.app, visit.known
@@ -220,7 +252,8 @@ class Desk:
             known.failures.get(app.machine_id, {}),
         )
         going = known.going.get(group.name)
-        return decide(asker, group, (going or Going()).activity(), visit.now_s)
+        machines = self._writer.sizes.get((known.id, group.name), 0)
+        return decide(asker, group, (going or Going()).activity(machines), visit.now_s)
 
     def _grant(self, visit: Visit, decision: Decision, package: Package) -> None:
         """The machine is told to take `package`: a grant begins, or the one that it has goes on."""
@@ -230,11 +263,22 @@ class Desk:
             return
         granted_s = visit.now_s if decision.fresh or before is None else before.granted_s
         grant = Grant(
-            *(known.id, app.track, app.machine_id, package.version, State.OFFERED, granted_s, visit.now_s)
+            *(known.id, app.track, app.machine_id, package.version, State.OFFERED, granted_s, visit.now_s),
+            host=_printable(app.alias),
         )
         visit.set_grant(grant, fresh=decision.fresh)
         if decision.fresh:
             self._record(visit, Report(decision.reason, package.version), None)
+
+
+def _withdrawn(visit: Visit) -> omaha.Withdrawn | None:
+    """What the machine is about to take, if its group is given it no more."""
+    progress = visit.app.ping.progress if visit.app.ping else None
+    group = visit.known.groups.get(visit.app.track)
+    if progress is None or group is None or progress.stage is omaha.Stage.PROBING:
+        return None
+    reason = withdrawal(group, progress.version)
+    return omaha.Withdrawn(progress.version, reason) if reason else None
 
 
 def _offer(decision: Decision, package: Package, floor: str, base_url: str) -> omaha.UpdateAnswer:
@@ -278,6 +322,7 @@ def _sighting(visit: Visit, caller: Caller) -> Sighting:
         _printable(app.alias),
         visit.state.value if visit.state else None,
         visit.reason,
+        visit.percent if visit.state else None,
         visit.offered,
     )
 

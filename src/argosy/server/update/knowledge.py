@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from anyio.to_thread import run_sync
 
@@ -12,10 +14,11 @@ from argosy.formats import updateapi as api
 from argosy.formats.payload import APPLICATION_ID
 from argosy.server.database import Database
 from argosy.server.update import views
-from argosy.server.update.catalogue import Application
-from argosy.server.update.model import Channel, ConflictError, Group, NotFoundError, Package
+from argosy.server.update.catalogue import Application, Going
+from argosy.server.update.model import Channel, ConflictError, Group, Limits, NotFoundError, Package
 from argosy.server.update.ordering import order
 from argosy.server.update.packages import PackageFolder
+from argosy.server.update.rollout import Population, as_seen, rollout
 from argosy.server.update.writer import Writer
 
 
@@ -31,12 +34,14 @@ class Knowledge:
         writer: Writer,
         folder: PackageFolder,
         applications: dict[str, Application],
+        limits: Limits,
         clock: Callable[[], float],
     ) -> None:
         self._database = database
         self._writer = writer
         self._folder = folder
         self._known = applications
+        self._limits = limits
         self._clock = clock
 
     def applications(self) -> tuple[str, ...]:
@@ -82,23 +87,35 @@ class Knowledge:
         limit: int = 1000,
     ) -> tuple[api.Machine, ...]:
         """Machines by their id; `after` is the last id of the page before."""
-        failures = self._app(app).failures
+        known = self._app(app)
         await self._writer.write()
         rows = await run_sync(
             lambda: views.list_machines(self._database, app, group, state, after, limit, urgent=False)
         )
-        return tuple(views.machine(row, failures.get(row.id, {})) for row in rows)
+        return tuple(self._shown(known, row) for row in rows)
 
     async def machine(self, machine: str, app: str = APPLICATION_ID) -> api.Machine:
         """A machine by its id, or by the beginning of it if that is unique, or by its alias."""
-        failures = self._app(app).failures
+        known = self._app(app)
         await self._writer.write()
         rows = await run_sync(lambda: views.find_machines(self._database, app, machine))
         if not rows:
             raise NotFoundError(f"there is no machine {machine!r}")
         if len(rows) > 1:
             raise ConflictError(f"several machines are called {machine!r}", hint="give more of its id")
-        return views.machine(rows[0], failures.get(rows[0].id, {}))
+        return self._shown(known, rows[0])
+
+    async def rollout(self, group: str, app: str = APPLICATION_ID, *, machines: int = 200) -> api.Rollout:
+        """How a group gets on with its channel's version; machines that need a look come first."""
+        known = self._app(app)
+        self._group(known, group)
+        await self._writer.write()
+        present = await run_sync(self._count_present, app)
+        rows = await run_sync(
+            lambda: views.list_machines(self._database, app, group, None, "", machines, urgent=True)
+        )
+        found = self._rollout(known, self._group(known, group), present)
+        return replace(found, machines=tuple(self._shown(known, row) for row in rows))
 
     async def machines_total(self, app: str = APPLICATION_ID) -> int:
         """How many machines the application has."""
@@ -115,24 +132,42 @@ class Knowledge:
         self, app: str = APPLICATION_ID, *, machines: int = 200, events: int = 50
     ) -> api.Overview:
         """All of it at once; machines that need a look come first."""
-        failures = self._app(app).failures
+        known = self._app(app)
         counts = await self._count_states(app)  # All is written by now.
         rows = await run_sync(
             lambda: views.list_machines(self._database, app, None, None, "", machines, urgent=True)
         )
+        present = await run_sync(self._count_present, app)
         return api.Overview(
             now=datetime.fromtimestamp(self._clock(), UTC),
             channels=self.channels(app),
             groups=self._with_counts(app, counts),
-            machines=tuple(views.machine(row, failures.get(row.id, {})) for row in rows),
+            machines=tuple(self._shown(known, row) for row in rows),
             machines_total=sum(sum(states.values()) for states in counts.values()),
             events=await self.events(app, limit=events),
+            rollouts=tuple(
+                self._rollout(known, known.groups[name], present) for name in sorted(known.groups)
+            ),
         )
 
     async def counts(self) -> dict[tuple[str, str, str, api.State], int]:
         """How many machines there are by (application, group, version, state): for metrics."""
         await self._writer.write()
         return await run_sync(lambda: views.count_machines(self._database))
+
+    def _shown(self, known: Application, row: Any) -> api.Machine:
+        """A row of the machines, as it is to be understood now."""
+        machine = views.machine(row, known.failures.get(row.id, {}))
+        group = known.groups.get(row.group)
+        return as_seen(machine, group, known.grants.get(row.id), self._clock()) if group else machine
+
+    def _rollout(self, known: Application, group: Group, present: Mapping[str, Population]) -> api.Rollout:
+        population = present.get(group.name, {})
+        activity = known.going.get(group.name, Going()).activity(sum(population.values()))
+        return rollout(group, activity, population, self._clock())
+
+    def _count_present(self, app: str) -> Mapping[str, Population]:
+        return views.count_present(self._database, app, self._clock() - self._limits.present_for_s)
 
     def _app(self, app: str) -> Application:
         known = self._known.get(app)

@@ -5,11 +5,12 @@ Policies, windows, states and stops are those of the REST interface (`argosy.for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from argosy.base.errors import ArgosyError
 from argosy.formats.updateapi import Key, Policy, State, Stop
+from argosy.server.update.words import machine_name
 
 
 class NotFoundError(ArgosyError):
@@ -33,6 +34,8 @@ class Limits:
     """Machines that are kept; requests of further ones are answered, but not remembered."""
     forget_after_s: float = 180 * 86400
     """Machines that have not been seen for so long are forgotten."""
+    present_for_s: float = 86400
+    """Machines that have not been seen for so long do not count in a group's waves: nobody waits for them."""
     groups: int = 1000
     channels: int = 1000
     events_per_machine: int = 100
@@ -114,7 +117,7 @@ class Group:
 class Grant:
     """An update that a machine was told to take and has not ended: how far it is, and when it last spoke.
 
-    `boot_id` is that of the boot in which it was installed.
+    `boot_id` is that of the boot in which it was installed, `host` what the machine calls itself.
     """
 
     app: str
@@ -125,6 +128,12 @@ class Grant:
     granted_s: float
     heard_s: float
     boot_id: str = ""
+    host: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call the machine."""
+        return machine_name(self.machine, self.host)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,17 +155,27 @@ class Asker:
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """What goes on in a group: when updates began, oldest first; open grants by machine."""
+    """What goes on in a group: when updates began, oldest first; open grants by machine.
+
+    `done`, by version: the machines that were granted it and have reported to run it. `machines` is how many
+    the group has, as of some seconds ago.
+    """
 
     begun_s: Sequence[float] = ()
     open: Mapping[str, Grant] = field(default_factory=dict)
+    done: Mapping[str, Set[str]] = field(default_factory=dict)
+    machines: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer to `may this machine update now`: `package` if so, and why. `fresh`: it begins with this."""
+    """The answer to `may this machine update now`: `package` if so, and why. `fresh`: it begins with this.
+
+    `soon`: it only waits for other machines, and should ask again before long.
+    """
 
     state: State
     reason: str
     package: Package | None = None
     fresh: bool = False
+    soon: bool = False

@@ -11,11 +11,18 @@ from argosy.formats.omaha.codes import (
     describe_error,
     error_of,
 )
-from argosy.formats.omaha.model import Event, RequestApp
+from argosy.formats.omaha.model import Event, Progress, RequestApp, Stage
 from argosy.formats.updateapi import State
 from argosy.server.update.model import Grant
 
 _LONGEST_REASON = 500
+_STAGES = {
+    Stage.DOWNLOADING: (State.DOWNLOADING, "downloads {}"),
+    Stage.VERIFYING: (State.DOWNLOADED, "has downloaded {}, and verifies it"),
+    Stage.INSTALLED: (State.INSTALLED, "has installed {} and waits for a reboot"),
+    Stage.REBOOTING: (State.REBOOTING, "reboots into {}"),
+    Stage.PROBING: (State.PROBING, "runs {} on trial, until its health probes have passed"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +52,22 @@ def read_event(event: Event, app: RequestApp, grant: Grant | None) -> Report:
             came = event.previous_version.strip("0.")
             text = f"runs {app.version}, up from {event.previous_version}" if came else f"runs {app.version}"
             return Report(text, app.version, State.CURRENT, ends=True)
+        case EventType.UPDATE_COMPLETE, EventResult.CANCELLED:
+            why = event.reason[:_LONGEST_REASON] or "it was withdrawn"
+            return Report(f"has dropped {version}: {why}", version, State.WAITING, ends=True)
         case _, EventResult.UPDATE_DEFERRED:
             return Report(f"has put off {version or 'the update'}", version)
         case _, EventResult.ERROR:
             return _failure(event, version)
     return Report(f"event {event.type} with result {event.result}", version)
+
+
+def read_progress(progress: Progress) -> tuple[State, str]:
+    """What a machine says between events: how far it is and, in its own words, what it waits for."""
+    state, words = _STAGES[progress.stage]
+    text = words.format(progress.version)
+    reason = progress.reason[:_LONGEST_REASON]
+    return state, f"{text}: {reason}" if reason else text
 
 
 def came_back(app: RequestApp, grant: Grant | None, *, ours: bool) -> Report | None:

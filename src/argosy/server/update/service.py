@@ -11,6 +11,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from anyio.to_thread import run_sync
@@ -36,8 +37,9 @@ from argosy.server.update.model import (
     Turn,
 )
 from argosy.server.update.packages import Incoming, PackageFolder
-from argosy.server.update.policy import overdue
+from argosy.server.update.policy import stopped_words
 from argosy.server.update.store import Change, Happening
+from argosy.server.update.waves import overdue
 from argosy.server.update.writer import Writer
 
 _OUR_PAYLOAD = "update.payload"
@@ -68,9 +70,8 @@ class UpdateService(Knowledge):
         clock: Callable[[], float],
     ) -> None:
         folder = PackageFolder(place.packages, limits.payload_bytes)
-        super().__init__(database, writer, folder, applications, clock)
+        super().__init__(database, writer, folder, applications, limits, clock)
         self._keys = place.keys
-        self._limits = limits
         self._changing = asyncio.Lock()
         self.desk = Desk(applications, writer, limits, clock)
 
@@ -174,6 +175,8 @@ class UpdateService(Knowledge):
             group = self._changed_group(known, name, change)
             if change.retry is not UNSET:
                 await self._retry(known, group, change.retry)
+            if change.abort is not UNSET:
+                await self._abort(known, group, change.abort)
             if before is None or (before.channel.name, before.policy) != (group.channel.name, group.policy):
                 told = self._told(app, changes.group_words(before, group), group=name)
                 await self._writer.write(lambda connection: store.put_group(connection, group), told)
@@ -217,7 +220,7 @@ class UpdateService(Knowledge):
         known = Application(app)
         for name in CHANNELS:
             known.put_channel(Channel(app, name))
-            known.put_group(Group(app, name, known.channels[name]))
+            known.put_group(Group(app, name, known.channels[name], api.CAREFUL))
         await self._writer.write(
             lambda connection: store.add_application(connection, app),
             *(_putting_channel(channel) for channel in known.channels.values()),
@@ -247,12 +250,27 @@ class UpdateService(Knowledge):
             )
         channel = self._channel(known, change.channel) if change.channel is not UNSET else None
         fields = [field for field in api.Policy.__slots__ if getattr(change, field) is not UNSET]
-        policy = replace(before.policy if before else api.Policy(), **{f: getattr(change, f) for f in fields})
+        policy = replace(before.policy if before else api.CAREFUL, **{f: getattr(change, f) for f in fields})
         changes.check_policy(policy)
         if before is None:
             assert channel is not None
             return Group(known.id, name, channel, policy)
         return replace(before, channel=channel or before.channel, policy=policy)
+
+    async def _abort(self, known: Application, group: Group, version: str) -> None:
+        """Withdraw a version; a reason why it was stopped before stays."""
+        if all(package.version != version for package in known.packages.values()):
+            raise NotFoundError(f"there is no package of version {version}")
+        if version in group.stopped:
+            return
+        stop = api.Stop(
+            version, datetime.fromtimestamp(self._clock(), UTC), "", "a person aborted its rollout"
+        )
+        await self._writer.write(
+            lambda connection: store.put_stop(connection, group, stop),
+            self._told(known.id, stopped_words(group, stop), group=group.name, version=version),
+        )
+        known.stop(group.name, stop)
 
     async def _retry(self, known: Application, group: Group, version: str) -> None:
         going = known.going.get(group.name)
@@ -286,13 +304,14 @@ async def open_service(
 ) -> AsyncIterator[UpdateService]:
     """The service over a database with our schema, as long as the block lasts."""
     limits = limits or Limits()
-    writer = Writer(database, limits)
+    writer = Writer(database, limits, clock)
 
     def load() -> dict[str, Application]:
         with database.reading() as connection:
             return store.load(connection, clock())
 
     applications = await run_sync(load)
+    await run_sync(writer.measure)
     async with writer.running():
         service = UpdateService(database, writer, place, applications, limits, clock)
         await service._ensure_application(APPLICATION_ID)

@@ -24,12 +24,16 @@ from argosy.server.update.ordering import order
 Change = Callable[[sql.Connection], None]
 
 _SOURCE = "the update service's database"
+_DONE = State.CURRENT.value  # of a grant that is over
 _LONGEST_PERIOD_S = 31 * 86400  # of a rate; what began before is not read at the start
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A machine's request: what it is, and how it stands. What is None stays as it was."""
+    """A machine's request: what it is, and how it stands. What is None stays as it was.
+
+    `percent` belongs to the state, and is replaced with it.
+    """
 
     app: str
     id: str
@@ -44,6 +48,7 @@ class Sighting:
     host_name: str
     state: str | None = None
     reason: str | None = None
+    percent: int | None = None
     offered: str | None = None
 
 
@@ -129,14 +134,13 @@ def put_group(connection: sql.Connection, group: Group) -> None:
 
 def put_stop(connection: sql.Connection, group: Group, stop: Stop) -> None:
     """A version is stopped for a group."""
-    _put_verdict(
-        connection, group, stop.version, stop.at.timestamp(), stop.machine, stop.reason, stopped=True
-    )
+    values = {"machine": stop.machine, "reason": stop.reason, "host": stop.host}
+    _put_verdict(connection, group, stop.version, stop.at.timestamp(), values, stopped=True)
 
 
 def put_proof(connection: sql.Connection, group: Group, version: str, at_s: float, machine: str) -> None:
     """A machine of the group runs a version."""
-    _put_verdict(connection, group, version, at_s, machine, "", stopped=False)
+    _put_verdict(connection, group, version, at_s, {"machine": machine, "reason": ""}, stopped=False)
 
 
 def retry(connection: sql.Connection, group: Group, version: str, late: Iterable[Grant]) -> None:
@@ -158,10 +162,14 @@ def put_grant(connection: sql.Connection, grant: Grant) -> None:
     _upsert(connection, tables.grants, values, keys=("app", "machine"))
 
 
-def end_grant(connection: sql.Connection, grant: Grant) -> None:
-    """It is over; the row stays, for the rate of its group."""
+def end_grant(connection: sql.Connection, grant: Grant, *, done: bool = False) -> None:
+    """It is over, with `done` because the machine runs the version.
+
+    The row stays, for the rate and the waves of its group.
+    """
     mine = (tables.grants.c.app == grant.app) & (tables.grants.c.machine == grant.machine)
-    connection.execute(sql.update(tables.grants).where(mine).values(open=False))
+    state = {"state": _DONE} if done else {}
+    connection.execute(sql.update(tables.grants).where(mine).values(open=False, **state))
 
 
 def put_failure(connection: sql.Connection, group: Group, machine: str, version: str, reason: str) -> None:
@@ -215,6 +223,9 @@ def see(connection: sql.Connection, sightings: Sequence[Sighting], *, new: bool)
     changes = {name: insert.excluded[name] for name in names if name not in ("app", "id")}
     for name in ("state", "reason", "offered"):
         changes[name] = sql.func.coalesce(insert.excluded[name], table.c[name])
+    changes["percent"] = sql.case(
+        (insert.excluded.state.is_(None), table.c.percent), else_=insert.excluded.percent
+    )
     statement = insert.on_conflict_do_update(index_elements=("app", "id"), set_=changes)
     connection.execute(statement, {"rows": encode_json(sightings).decode()})
 
@@ -223,8 +234,16 @@ def _from_json(connection: sql.Connection, name: str) -> sql.ColumnElement[Any]:
     """A member of the JSON object in the column `value`."""
     if connection.dialect.name == "sqlite":
         return sql.literal_column(f"json_extract(value, '$.{name}')")
-    kind = "double precision" if name == "seen_s" else "text"
+    kind = {"seen_s": "double precision", "percent": "integer"}.get(name, "text")
     return sql.literal_column(f"CAST(value ->> '{name}' AS {kind})")
+
+
+def group_sizes(connection: sql.Connection, since_s: float) -> dict[tuple[str, str], int]:
+    """How many machines were seen since then, by application and group."""
+    machines = tables.machines.c
+    keys = (machines.app, machines.group)
+    query = sql.select(*keys, sql.func.count()).where(machines.seen_s > since_s).group_by(*keys)
+    return {(app, group): number for app, group, number in connection.execute(query)}
 
 
 def forget_machines(connection: sql.Connection, before_s: float) -> None:
@@ -257,21 +276,19 @@ def _put_verdict(
     group: Group,
     version: str,
     at_s: float,
-    machine: str,
-    reason: str,
+    values: Mapping[str, str],
     *,
     stopped: bool,
 ) -> None:
     key = {"app": group.app, "group": group.name, "version": version, "stopped": stopped}
-    values = {"at_s": at_s, "machine": machine, "reason": reason}
-    _upsert(connection, tables.verdicts, key | values, keys=tuple(key))
+    _upsert(connection, tables.verdicts, key | {"at_s": at_s, **values}, keys=tuple(key))
 
 
 def _load_verdicts(connection: sql.Connection, known: Mapping[str, Application]) -> None:
     for row in connection.execute(sql.select(tables.verdicts)):
         if row.stopped:
             at = datetime.fromtimestamp(row.at_s, UTC)
-            known[row.app].stop(row.group, Stop(row.version, at, row.machine, row.reason))
+            known[row.app].stop(row.group, Stop(row.version, at, row.machine, row.reason, row.host))
         else:
             known[row.app].prove(row.group, row.version)
     for row in connection.execute(sql.select(tables.failures)):
@@ -280,7 +297,9 @@ def _load_verdicts(connection: sql.Connection, known: Mapping[str, Application])
 
 def _load_grants(connection: sql.Connection, known: Mapping[str, Application], now_s: float) -> None:
     grants = tables.grants.c
-    recent = grants.open | (grants.granted_s > now_s - _LONGEST_PERIOD_S)
+    given = {version for app in known.values() for version in _given_out(app)}
+    of_a_wave = (grants.state == _DONE) & grants.version.in_(given)
+    recent = grants.open | of_a_wave | (grants.granted_s > now_s - _LONGEST_PERIOD_S)
     machines = tables.machines.c
     seen = tables.grants.outerjoin(
         tables.machines, (machines.app == grants.app) & (machines.id == grants.machine)
@@ -289,10 +308,26 @@ def _load_grants(connection: sql.Connection, known: Mapping[str, Application], n
     for row in connection.execute(query.order_by(grants.granted_s)):
         values = {name: getattr(row, name) for name in Grant.__slots__}
         values |= {"state": State(row.state), "heard_s": max(row.heard_s, row.seen_s or 0.0)}
-        app = known[row.app]
-        app.put_grant(Grant(**values), fresh=True)
+        app, grant = known[row.app], Grant(**values)
+        app.put_grant(grant, fresh=True)
         if not row.open:
-            app.end(row.machine)
+            app.end(row.machine, done=row.state == _DONE and _of_this_turn(app, grant))
+
+
+def _given_out(app: Application) -> set[str]:
+    """The versions that channels have now, or do not let anybody skip."""
+    channels = app.channels.values()
+    packages = {channel.package.version for channel in channels if channel.package}
+    return packages | {step.version for channel in channels for step in channel.milestones}
+
+
+def _of_this_turn(app: Application, grant: Grant) -> bool:
+    """Whether it was granted since its channel took the version; what a rollback took back does not count."""
+    channel = app.groups[grant.group].channel
+    turns = app.turns.get(channel.name, [])
+    if grant.version not in _given_out(app):
+        return False
+    return not turns or turns[-1].version != grant.version or grant.granted_s >= turns[-1].at_s
 
 
 def _package(row: Any) -> Package:

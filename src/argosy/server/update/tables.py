@@ -74,6 +74,7 @@ verdicts = sql.Table(
     sql.Column("at_s", sql.Double, nullable=False),
     sql.Column("machine", _ID, nullable=False),
     sql.Column("reason", sql.Text, nullable=False),
+    sql.Column("host", _ID, nullable=False, server_default=""),
     sql.ForeignKeyConstraint(["app", "group"], [groups.c.app, groups.c.name]),
 )
 machines = sql.Table(
@@ -85,6 +86,7 @@ machines = sql.Table(
     sql.Column("version", _VERSION, nullable=False),
     sql.Column("state", sql.String(16)),
     sql.Column("reason", sql.Text),
+    sql.Column("percent", sql.Integer),
     sql.Column("offered", _VERSION),
     sql.Column("first_seen_s", sql.Double, nullable=False),
     sql.Column("seen_s", sql.Double, nullable=False),
@@ -109,6 +111,7 @@ grants = sql.Table(
     sql.Column("heard_s", sql.Double, nullable=False),
     sql.Column("boot_id", _ID, nullable=False),
     sql.Column("open", sql.Boolean, nullable=False),
+    sql.Column("host", _ID, nullable=False, server_default=""),
 )
 failures = sql.Table(
     "update_failure",
@@ -140,4 +143,17 @@ def _first_tables(connection: sql.Connection) -> None:
     _metadata.create_all(connection)
 
 
-SCHEMA = Schema("update", (_first_tables,))
+def _progress(connection: sql.Connection) -> None:
+    """What rollouts show. A new database has it already: its tables were made as they are above."""
+    inspector = sql.inspect(connection)
+    for column in (machines.c.percent, grants.c.host, verdicts.c.host):
+        names = {each["name"] for each in inspector.get_columns(column.table.name)}
+        if column.name not in names:
+            kind = column.type.compile(connection.dialect)
+            default = "" if column.nullable else " NOT NULL DEFAULT ''"
+            connection.execute(
+                sql.text(f"ALTER TABLE {column.table.name} ADD COLUMN {column.name} {kind}{default}")
+            )
+
+
+SCHEMA = Schema("update", (_first_tables, _progress))

@@ -11,8 +11,8 @@ import sqlalchemy as sql
 from argosy.formats import updateapi as api
 from argosy.server.database import Database
 from argosy.server.update import model, tables
+from argosy.server.update.words import STATES
 
-_URGENT = (api.State.FELL_BACK, api.State.FAILED)
 _PACKAGES = "/packages"
 
 
@@ -71,6 +71,7 @@ def machine(row: Any, bad: Mapping[str, str]) -> api.Machine:
         oem=row.oem,
         offered=row.offered if row.offered != row.version else None,
         bad=tuple(sorted(bad)),
+        percent=row.percent,
     )
 
 
@@ -84,7 +85,7 @@ def list_machines(
     *,
     urgent: bool,
 ) -> Sequence[sql.Row[Any]]:
-    """Rows of machines, by their id; with `urgent`, those that failed come first."""
+    """Rows of machines, by their id; with `urgent`, by what an operator should look at first."""
     machines = tables.machines.c
     query = sql.select(tables.machines).where(machines.app == app, machines.id > after).limit(limit)
     if group is not None:
@@ -93,8 +94,8 @@ def list_machines(
         # One that has not asked yet has no state in the table.
         query = query.where(sql.func.coalesce(machines.state, api.State.WAITING.value) == state.value)
     if urgent:
-        first = sql.case((machines.state.in_([each.value for each in _URGENT]), 0), else_=1)
-        query = query.order_by(first)
+        places = {state.value: place for place, state in enumerate(STATES)}
+        query = query.order_by(sql.case(places, value=machines.state, else_=len(places)))
     with database.reading() as connection:
         return connection.execute(query.order_by(machines.id)).all()
 
@@ -121,6 +122,22 @@ def count_machines(database: Database) -> dict[tuple[str, str, str, api.State], 
         ):
             key = (app, group, version, api.State(state) if state else api.State.WAITING)
             counts[key] = counts.get(key, 0) + number
+    return counts
+
+
+def count_present(
+    database: Database, app: str, since_s: float
+) -> dict[str, dict[tuple[str, api.State], int]]:
+    """The machines that were seen since then: by group, and by version and state."""
+    machines = tables.machines.c
+    keys = (machines.group, machines.version, machines.state)
+    query = sql.select(*keys, sql.func.count()).where(machines.app == app, machines.seen_s > since_s)
+    counts: dict[str, dict[tuple[str, api.State], int]] = {}
+    with database.reading() as connection:
+        for group, version, state, number in connection.execute(query.group_by(*keys)):
+            mine = counts.setdefault(group, {})
+            key = (version, api.State(state) if state else api.State.WAITING)
+            mine[key] = mine.get(key, 0) + number
     return counts
 
 

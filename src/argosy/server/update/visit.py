@@ -33,6 +33,7 @@ class Visit:
     effects: Effects
     state: State | None = None
     reason: str | None = None
+    percent: int | None = None
     offered: str | None = None
 
     def write(self, change: Change) -> None:
@@ -45,11 +46,13 @@ class Visit:
         self.known.put_grant(grant, fresh=fresh)
         self.write(lambda connection: store.put_grant(connection, grant))
 
-    def end_grant(self, grant: Grant) -> None:
-        """The machine's grant is over."""
+    def end_grant(self, grant: Grant, *, done: bool = False) -> None:
+        """The machine's grant is over; `done`: the machine runs the version."""
         self._keep_grant()
-        self.known.end(grant.machine)
-        self.write(lambda connection: store.end_grant(connection, grant))
+        if done:
+            self.effects.undo.append(lambda: self.known.undo_done(grant))
+        self.known.end(grant.machine, done=done)
+        self.write(lambda connection: store.end_grant(connection, grant, done=done))
 
     def _keep_grant(self) -> None:
         before = self.known.grants.get(self.app.machine_id)

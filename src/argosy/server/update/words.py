@@ -17,11 +17,13 @@ _RATE = re.compile(r"([0-9]{1,9})/([0-9a-z]+)")
 STATES = (
     State.FELL_BACK,
     State.FAILED,
-    State.WAITING,
-    State.OFFERED,
-    State.DOWNLOADING,
-    State.DOWNLOADED,
+    State.PROBING,
+    State.REBOOTING,
     State.INSTALLED,
+    State.DOWNLOADED,
+    State.DOWNLOADING,
+    State.OFFERED,
+    State.WAITING,
     State.CURRENT,
 )
 
@@ -58,11 +60,17 @@ def policy_words(policy: Policy) -> tuple[str, ...]:
     rules = [] if policy.updates_enabled else ["paused"]
     if policy.safe_mode:
         rules.append("one machine first")
+    if policy.waves:
+        rules.append(f"in waves of {', '.join(policy.waves)}, then the rest")
+    if policy.at_once:
+        rules.append(f"at most {policy.at_once} at once")
     if policy.rate_updates:
         rules.append(f"at most {policy.rate_updates} in {duration_words(policy.rate_period_s)}")
     if policy.windows:
         windows = " or ".join(map(show_window, policy.windows))
         rules.append(f"only {windows} ({policy.timezone})")
+    if policy.poll_s:
+        rules.append(f"asked about every {duration_words(policy.poll_s)}")
     rules.append(f"{duration_words(policy.update_timeout_s)} to finish")
     return tuple(rules)
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import sqlalchemy as sql
@@ -27,6 +27,7 @@ from argosy.server.update.store import Change, Sighting
 log = logging.getLogger(__name__)
 
 _COUNT_EVERY_S = 60.0
+_SIZES_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +39,19 @@ class _Waiting:
 class Writer:
     """Belongs to the event loop that runs it (`running`)."""
 
-    def __init__(self, database: Database, limits: Limits) -> None:
+    def __init__(self, database: Database, limits: Limits, clock: Callable[[], float] = time.time) -> None:
         self._database = database
         self._limits = limits
+        self._clock = clock
         self._noted: dict[tuple[str, str], Sighting] = {}
         self._waiting: list[_Waiting] = []
         self._wake = asyncio.Event()
         self._thread = CapacityLimiter(1)
         self._machines = 0
         self._counted_s = float("-inf")
+        self._sizes_due_s = float("-inf")
+        self.sizes: Mapping[tuple[str, str], int] = {}
+        """How many machines were seen within a day, by application and group, as of some seconds ago."""
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -126,12 +131,24 @@ class Writer:
             for each in waiting:
                 for change in each.changes:
                     change(connection)
+        with contextlib.suppress(SQLAlchemyError):  # What was to be written is; the next write tells of it.
+            self.measure()
+
+    def measure(self) -> None:
+        """Know how many machines groups have, unless that is known: to count a million takes time."""
+        began_s = time.monotonic()
+        if began_s < self._sizes_due_s:
+            return
+        with self._database.reading() as connection:
+            self.sizes = store.group_sizes(connection, self._clock() - self._limits.present_for_s)
+        took_s = time.monotonic() - began_s
+        self._sizes_due_s = began_s + min(max(100 * took_s, _SIZES_EVERY_S), _COUNT_EVERY_S)
 
     def _count(self, connection: sql.Connection) -> None:
         """Know about how many machines there are, and forget those that are gone for good."""
         now_s = time.monotonic()
         full = self._machines >= self._limits.machines
         if now_s - self._counted_s > (_COUNT_EVERY_S / 10 if full else _COUNT_EVERY_S):
-            store.forget_machines(connection, time.time() - self._limits.forget_after_s)
+            store.forget_machines(connection, self._clock() - self._limits.forget_after_s)
             self._machines = store.count_machines(connection)
             self._counted_s = now_s
