@@ -87,7 +87,7 @@ def test_pause_resume_and_policy(home: dict[str, str]) -> None:
     words = ["--safe-mode", "on", "--rate", "10/1h", "--timeout", "90min", "--timezone", "Europe/Berlin"]
     windows = ["--window", "mon-fri 22:00-04:00", "--window", "sat 00:00-24:00"]
     text = out(home, "groups", "stable", *words, *windows)
-    assert "one machine first, at most 10 in 1 h" in text
+    assert "one machine first, in waves of 1, 10%, 50%, then the rest, at most 10 in 1 h" in text
     assert "mon-fri 22:00-04:00 or sat 00:00-24:00 (Europe/Berlin), 90 min to finish" in text
     policy = answer(home, "groups", "stable", "--no-windows", "--rate", "off")["policy"]
     assert (policy["windows"], policy["rate_updates"], policy["safe_mode"]) == ([], 0, True)
@@ -173,3 +173,23 @@ def test_a_refusal_in_the_middle_of_an_upload_is_heard(home: dict[str, str], tmp
 def test_a_server_that_is_none(home: dict[str, str], server: Server) -> None:
     text = wrong({**home, "ARGOSY_SERVER": f"{server.address}/nothere"}, "machines")
     assert "is not an address" in text or "not as an update service does" in text
+
+
+def test_a_rollout_is_watched(server: Server, home: dict[str, str], tmp_path: Path) -> None:
+    release = small_payload(tmp_path / "release", "4892.0.0", server.keys)
+    assert "idle" in out(home, "rollout")
+    out(home, "publish", release, "--channel", "stable")
+    first, second = Machine(server.address, ID, "4890.0.0"), Machine(server.address, "a" * 32, "4890.0.0")
+    assert first.ask().status == "ok"
+    assert second.ask().status == "noupdate"
+    text = out(home, "rollout")
+    assert "4892.0.0 for the group stable: rolling, wave 1 of 2 (1 machine)" in text
+    assert "3f9a51c2 takes 4892.0.0 first" in text
+    for machine in (first, second):
+        machine.version = "4892.0.0"
+        machine.tell(3, 2, previous_version="4890.0.0")
+    done = argosy(home, "rollout", "watch", "--until-done", "--machines", "2", "--group", "stable")
+    assert done.returncode == 0
+    [head, *machines] = done.stdout.decode().splitlines()
+    assert "4892.0.0 for the group stable: done  all machines run 4892.0.0" in head
+    assert ["committed" in line for line in machines] == [True, True]

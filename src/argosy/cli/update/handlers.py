@@ -133,6 +133,14 @@ def _group_change(arguments: argparse.Namespace) -> Any:
         given["update_timeout_s"] = parse_duration_s(arguments.timeout)
     if arguments.safe_mode is not None:
         given["safe_mode"] = arguments.safe_mode == "on"
+    if arguments.poll is not None:
+        given["poll_s"] = 0 if arguments.poll == "off" else parse_duration_s(arguments.poll)
+    if arguments.waves is not None:
+        given["waves"] = (
+            () if arguments.waves == "off" else tuple(arguments.waves.replace(" ", "").split(","))
+        )
+    if arguments.at_once is not None:
+        given["at_once"] = "" if arguments.at_once == "off" else arguments.at_once
     given["windows"] = _windows(arguments)
     return GroupChange(**{name: value for name, value in given.items() if value is not None})
 

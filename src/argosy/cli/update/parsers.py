@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from argosy.cli.update import handlers
+from argosy.cli.update.rollout import rollout
 from argosy.cli.update.server import ENV_SERVER, ENV_TOKEN, LAB, made_releases
 from argosy.formats.payload import APPLICATION_ID
 from argosy.formats.release import CHANNELS
@@ -76,6 +77,29 @@ examples:
   argosy groups stable --safe-mode on --rate 10/1h --timeout 90min
   argosy groups stable --window 'mon-fri 22:00-04:00' --window 'sat,sun 00:00-24:00' --timezone Europe/Berlin
   argosy groups stable --rate off --no-windows
+  argosy groups stable --waves 1,10%,50% --at-once 5%
+  argosy groups stable --waves off --poll 1min
+"""
+_ROLLOUT = """\
+How the machines of a group get on with the version that its channel has: who waits for what, downloads,
+waits for its reboot and why, tries the new version, runs it, fell back and why.
+
+  watch    go on showing it: a live table on a terminal, lines elsewhere, with --json a line whenever
+           something changed
+  pause    begin no more updates in the group
+  resume   go on; with --retry also if a machine fell back or did not come back, or it was aborted
+  abort    withdraw the version from all machines that do not run it: nobody is given it any more, and who
+           has installed it drops it before the reboot. Those that run it keep it (`argosy rollback-channel`
+           takes them back)
+"""
+_ROLLOUT_EXAMPLES = """\
+examples:
+  argosy rollout                       how it stands
+  argosy rollout watch
+  argosy rollout watch --until-done    exit code 0: all machines run it; 1: it was stopped or aborted
+  argosy rollout pause --group canary
+  argosy rollout resume --retry
+  argosy rollout --json | jq -r '.machines[] | select(.state == "fell back").reason'
 """
 
 
@@ -83,6 +107,7 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add this room's commands to the command `argosy`."""
     _add_releases(commands)
     _add_groups(commands)
+    _add_rollout(commands)
     machines = _command(
         commands, "machines", "machines and their updates", handlers.machines, _MACHINES, _MACHINES_EXAMPLES
     )
@@ -169,7 +194,33 @@ def _add_groups(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     )
     groups.add_argument("--no-windows", action="store_true", help="updates may begin at any time")
     groups.add_argument("--timezone", metavar="ZONE", help="of the windows, for example Europe/Berlin")
+    groups.add_argument("--waves", metavar="LIST", help="so many first, for example 1,10%%,50%%; or `off`")
+    groups.add_argument("--at-once", metavar="N", help="how many may update at once, for example 5 or 10%%")
+    groups.add_argument("--poll", metavar="TIME", help="how often machines ask, for example 1min; or `off`")
     groups.add_argument("--safe-mode", choices=("on", "off"), help="one machine first, then the others")
+
+
+def _add_rollout(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    parser = _command(
+        commands, "rollout", "watch an update reach a group's machines", rollout, _ROLLOUT, _ROLLOUT_EXAMPLES
+    )
+    actions = ("watch", "pause", "resume", "abort")
+    parser.add_argument(
+        "action",
+        nargs="?",
+        metavar="ACTION",
+        choices=actions,
+        help=f"{', '.join(actions)} (default: show it)",
+    )
+    group = parser.add_argument(
+        "--group", metavar="GROUP", help="the group (default: the one that has machines)"
+    )
+    _completes(group, lambda: CHANNELS)
+    parser.add_argument("--until-done", action="store_true", help="watch: end when it is done or stopped")
+    parser.add_argument(
+        "--machines", metavar="N", type=int, help="watch --until-done: it is not done with fewer machines"
+    )
+    parser.add_argument("--retry", action="store_true", help="resume: also what was stopped or aborted")
 
 
 def _command(
