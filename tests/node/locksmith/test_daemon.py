@@ -46,7 +46,7 @@ class Machine:
     reboots: int = 0
     drains: int = 0
     undone: int = 0
-    drained: Drained = Drained(True, "no fleet unit runs here")
+    drained: Drained = field(default_factory=lambda: Drained(True, "no fleet unit runs here"))
     fleet_answers: bool = True
 
     # The host
