@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from argosy.base import paths
 from argosy.base.decode import decode_json
-from argosy.base.errors import EXIT_FAILURE, ArgosyError
+from argosy.base.errors import EXIT_FAILURE, ArgosyError, InputError
 from argosy.base.progress import Silent
 from argosy.base.run import run
 from argosy.formats.updateapi import Channel, Rollout, RolloutState
@@ -54,7 +54,7 @@ tried it and went back by itself, the others were not touched, the rollout stopp
 machine and probe.
 """
 _EXAMPLES = """\
-The cluster is called demo, and stays: both stories go on with it if it is there.
+The cluster stays, and both stories go on with it if it is there.
 
 examples:
   argosy demo {0}
@@ -95,22 +95,33 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
             allow_abbrev=False,
         )
         story.add_argument(
+            "--name", default=_NAME, help="the cluster, made if missing (default: %(default)s)"
+        )
+        story.add_argument(
             "--proof", type=Path, metavar="DIR", help="where the logs go (default: the cluster's folder)"
         )
         story.set_defaults(handler=handler)
+        if handler is _update:
+            story.add_argument(
+                "--release", type=Path, metavar="DIR", help="the new version (default: built for it)"
+            )
 
 
 def _update(arguments: argparse.Namespace) -> int:
+    from argosy.image.build import read_release
     from argosy.lab import proof
     from argosy.lab.ticks import read
 
-    site = _cluster()
+    release: Path | None = arguments.release
+    chosen = read_release(release).parsed_version if release else None
+    site = _cluster(arguments.name)
     before = _running(site)
-    old, new = _versions(site, before)
+    old, free = _versions(site, before)
+    new = chosen or free
     folder = _proof_folder(arguments.proof, site)
     with _watched(site, folder) as watched:
-        _offer(site, _build(site, new))
-        _type("rollout", "watch", "--until-done", "--group", _GROUP, "--name", _NAME)
+        _offer(site, release or _build(site, new))
+        _follow(site)
     after = _running(site)
     changed = proof.changes(read(folder / TICKS), old, str(new))
     print("\nWhen clients saw the machines change:")
@@ -118,25 +129,28 @@ def _update(arguments: argparse.Namespace) -> int:
         print(f"  {change.machine}  last {old} at {change.last_old}, first {new} at {change.first_new}")
     _print_watched(watched, folder)
     return _verdict(
-        proof.broken_by_update(before, after, str(new), changed, watched.ticker.tally, watched.quorum.without)
+        proof.broken_by_update(
+            before, after, str(new), changed, watched.ticker.tally, watched.quorum.without
+        ),
+        site,
     )
 
 
 def _rollback(arguments: argparse.Namespace) -> int:
     from argosy.lab import proof
 
-    site = _cluster()
+    site = _cluster(arguments.name)
     before = _running(site)
     _, new = _versions(site, before)
     folder = _proof_folder(arguments.proof, site)
-    _type("groups", _GROUP, "--safe-mode", "on", "--name", _NAME)
+    _type("groups", _GROUP, "--safe-mode", "on", "--name", site.cluster.name)
     for name in before:
-        _type("ssh", name, "--name", _NAME, "--", _SOON)
+        _type("ssh", name, "--name", site.cluster.name, "--", _SOON)
     bad = paths.shipped("examples") / "rollout" / "bad-version.toml"
     with _watched(site, folder) as watched:
         _offer(site, _build(site, new, "--manifest", str(bad)))
-        _type("rollout", "watch", "--until-done", "--group", _GROUP, "--name", _NAME, ends_with=EXIT_FAILURE)
-    rollout = _read(Rollout, "rollout", "--group", _GROUP, "--name", _NAME)
+        _follow(site, ends_with=EXIT_FAILURE)
+    rollout = _read(Rollout, "rollout", "--group", _GROUP, "--name", site.cluster.name)
     after = _running(site)
     print(f"\nThe update service says: {rollout.reason}")
     _print_watched(watched, folder)
@@ -145,15 +159,21 @@ def _rollback(arguments: argparse.Namespace) -> int:
     )
     if rollout.state is not RolloutState.STOPPED or _PROBE not in rollout.reason:
         problems.append(f"the rollout is {rollout.state.value}, because {rollout.reason}")
-    return _verdict(problems)
+    return _verdict(problems, site)
 
 
-def _cluster() -> Site:
-    """The demo's cluster, brought up."""
+def _cluster(name: str) -> Site:
+    """The cluster, brought up."""
+    from argosy.lab.model import DriverName
     from argosy.lab.wiring import open_lab
 
-    _type("up", "--name", _NAME, "--example", "hello")
-    return open_lab(Silent()).site(_NAME)
+    _type("up", "--name", name, "--example", "hello")
+    site = open_lab(Silent()).site(name)
+    if site.cluster.driver is not DriverName.QEMU:
+        raise InputError(
+            f"the cluster {name} has no slots: its machines are containers", hint="choose another --name"
+        )
+    return site
 
 
 def _running(site: Site) -> dict[str, Runs]:
@@ -166,7 +186,8 @@ def _running(site: Site) -> dict[str, Runs]:
         status = node_status(site, machine)
         if status is None:
             raise ArgosyError(
-                f"{machine.name} does not answer", hint=f"argosy logs --name {_NAME} {machine.name}"
+                f"{machine.name} does not answer",
+                hint=f"argosy logs --name {site.cluster.name} {machine.name}",
             )
         return Runs(status.version, status.slot or "", boot_id(site, machine))
 
@@ -179,11 +200,11 @@ def _versions(site: Site, before: Mapping[str, Runs]) -> tuple[str, Version]:
     versions = {runs.version for runs in before.values()}
     if len(versions) > 1:
         raise ArgosyError(
-            f"the machines of the cluster {_NAME} run different versions: {', '.join(sorted(versions))}",
-            hint=f"argosy destroy --name {_NAME}, then try again",
+            f"{site.cluster.name}'s machines run different versions: {', '.join(sorted(versions))}",
+            hint=f"argosy destroy --name {site.cluster.name}, then try again",
         )
     [old] = versions
-    channels = _read(tuple[Channel, ...], "channels", _CHANNEL, "--name", _NAME)
+    channels = _read(tuple[Channel, ...], "channels", _CHANNEL, "--name", site.cluster.name)
     had = [turn.version for channel in channels for turn in channel.history]
     newest = max(parse_version(version) for version in (old, *had))
     return old, replace(newest, patch=newest.patch + 1)
@@ -197,9 +218,23 @@ def _build(site: Site, version: Version, *words: str) -> Path:
 
 def _offer(site: Site, release: Path) -> None:
     """Publish a release, and have the machines ask for it now: on their own they do within the hour."""
-    _type("publish", str(release), "--channel", _CHANNEL, "--name", _NAME)
+    _type("publish", str(release), "--channel", _CHANNEL, "--name", site.cluster.name)
     for machine in site.cluster.machines:
-        _type("ssh", machine.name, "--name", _NAME, "--", "update_engine_client", "-check_for_update")
+        _type(
+            "ssh",
+            machine.name,
+            "--name",
+            site.cluster.name,
+            "--",
+            "update_engine_client",
+            "-check_for_update",
+        )
+
+
+def _follow(site: Site, *, ends_with: int = 0) -> None:
+    """Show the rollout until it is done, or has stopped."""
+    words = ["--until-done", "--group", _GROUP, "--name", site.cluster.name]
+    _type("rollout", "watch", *words, ends_with=ends_with)
 
 
 @contextmanager
@@ -241,8 +276,8 @@ def _print_watched(watched: Watched, folder: Path) -> None:
 every question and answer: {folder}""")
 
 
-def _verdict(problems: list[str]) -> int:
+def _verdict(problems: list[str], site: Site) -> int:
     if problems:
         raise ArgosyError("\n".join(["a promise was broken:", *problems]))
-    print(f"\nAll promises were kept. `argosy destroy --name {_NAME}` removes the cluster.")
+    print(f"\nAll promises were kept. `argosy destroy --name {site.cluster.name}` removes the cluster.")
     return 0
