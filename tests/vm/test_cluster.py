@@ -186,13 +186,22 @@ def test_a_power_cut_of_all_machines(cluster: Argosy) -> None:
     assert cluster.on("core-02", "etcdctl", "get", "--print-value-only", "/kept") == "over halt"
 
 
+def test_an_update_rolls_over_the_cluster_without_a_gap(
+    cluster: Argosy, second: Path, tmp_path: Path
+) -> None:
+    """The command judges it: one machine after another, every tick answered, etcd with its quorum."""
+    cluster("demo", "update", "--name", "argosy", "--release", str(second), "--proof", str(tmp_path))
+    assert {line["slot"] for line in cluster.status()["machines"]} == {"B"}
+    assert (tmp_path / "ticks.jsonl").stat().st_size and (tmp_path / "quorum.jsonl").stat().st_size
+
+
 def test_a_flipped_byte_of_usr_is_never_read_as_data(cluster: Argosy) -> None:
     """Turn over the bytes of a whole file of core-03's /usr behind dm-verity's back, and read it."""
     log = cluster.site.console_log(cluster.machine("core-03"))
     before = log.stat().st_size
     script = """
 set -eu
-usr=/dev/disk/by-partlabel/USR-A
+usr=/dev/disk/by-partlabel/USR-$(grep -q argosy.slot=a /proc/cmdline && echo A || echo B)
 sudo dd if=/dev/zero of=$usr bs=1M seek=100 count=150 conv=notrunc,fsync status=none
 echo 3 | sudo tee /proc/sys/vm/drop_caches >/dev/null
 find /usr -type f -exec cat {} + >/dev/null
