@@ -143,7 +143,6 @@ def _rollback(arguments: argparse.Namespace) -> int:
     before = _running(site)
     _, new = _versions(site, before)
     folder = _proof_folder(arguments.proof, site)
-    _type("groups", _GROUP, "--safe-mode", "on", "--name", site.cluster.name)
     for name in before:
         _type("ssh", name, "--name", site.cluster.name, "--", _SOON)
     bad = paths.shipped("examples") / "rollout" / "bad-version.toml"
