@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from argosy.base.etcd import Etcd
+from argosy.node.locksmith.cluster import connect
 from argosy.node.locksmith.fleet import Drainer
-from argosy.node.locksmith.model import Identity, Settings
+from argosy.node.locksmith.model import Access, Identity, Settings
 from argosy.node.locksmith.runtime import Runtime
 
 
@@ -47,3 +49,4 @@ class Edges:
     now: Callable[[], datetime]
     up_s: Callable[[], float]
     chance: Callable[[], float]
+    connect: Callable[[Access], Etcd] = connect

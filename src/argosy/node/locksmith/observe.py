@@ -84,7 +84,7 @@ class Observer:
             return None, ""
         if self._etcd is None or settings.access != self._access:
             self.close()
-            self._etcd, self._access = cluster.connect(settings.access), settings.access
+            self._etcd, self._access = self._edges.connect(settings.access), settings.access
         try:
             return await Store(self._etcd).read(), ""
         except UnavailableError as error:
