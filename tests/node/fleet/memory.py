@@ -10,7 +10,7 @@ from argosy.node.systemd import RefusedError, SystemdError, UnitStatus, unit_pat
 
 
 class MemorySystemd:
-    """Starting and stopping take effect at once, except for units named slow*, which `finish` completes."""
+    """Starts and stops take effect at once, but `finish` completes stops of slow* and starts of lazy*."""
 
     def __init__(self) -> None:
         self.on_change: Callable[[str], None] = lambda path: None
@@ -31,10 +31,12 @@ class MemorySystemd:
         self._set(name, state)
 
     def finish(self) -> None:
-        """Whatever is stopping has stopped."""
+        """Whatever is starting or stopping has done so."""
         for name, active in list(self._active.items()):
             if active == "deactivating":
                 self._set(name, "inactive")
+            if active == "activating":
+                self._set(name, "active")
 
     def reboot(self) -> None:
         """All is forgotten: links under /run, and what ran."""
@@ -74,7 +76,8 @@ class MemorySystemd:
         if name in self.bad:
             raise RefusedError(f"Unit {name} has a bad unit file setting.")
         self.log.append(("start", name))
-        self._set(name, "failed" if name in self.failing else "active")
+        started = "activating" if name.startswith("lazy") else "active"
+        self._set(name, "failed" if name in self.failing else started)
 
     async def stop(self, name: str) -> None:
         self.log.append(("stop", name))

@@ -38,6 +38,8 @@ class Node:
 
     def __init__(self, name: str, etcd: Cluster, folder: Path) -> None:
         self.name = name
+        self.machine_id = name * 16
+        self.boot = 1
         self.systemd = MemorySystemd()
         self._etcd = etcd
         self._folder = folder / name
@@ -53,7 +55,14 @@ class Node:
             engine_reconcile_interval_s=0.2,
             units_directory=self._folder / "units",
         )
-        self.daemon = Daemon(config, self.name * 16, "172.17.8.1", self.systemd, SystemClock())
+        self.daemon = Daemon(
+            config,
+            self.machine_id,
+            "172.17.8.1",
+            self.systemd,
+            SystemClock(),
+            boot=f"{self.name}-{self.boot}",
+        )
         self.systemd.on_change = self.daemon.unit_changed
         self._stop = asyncio.Event()
         self._task = asyncio.create_task(self.daemon.run(self._stop))
@@ -69,6 +78,11 @@ class Node:
     async def power_off(self) -> None:
         """The whole machine ends at once."""
         await self.kill()
+        self.lose_run()
+
+    def lose_run(self) -> None:
+        """What only lives until the next boot is gone."""
+        self.boot += 1
         self.systemd.reboot()
         for path in sorted(self._folder.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()

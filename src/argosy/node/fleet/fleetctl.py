@@ -11,7 +11,7 @@ from pathlib import Path
 
 from argosy.base import cli
 from argosy.formats.fleet import VERSION
-from argosy.node.fleet.ctl import changes, looks
+from argosy.node.fleet.ctl import changes, looks, machines, tables
 from argosy.node.fleet.ctl.context import Context
 
 _DESCRIPTION = "Run units on a cluster of machines."
@@ -23,6 +23,8 @@ examples:
   fleetctl list-units                     what runs where
   fleetctl status hello@1.service         what its machine's systemd says
   fleetctl why hello@4.service            why it is where it is, or nowhere
+  fleetctl drain 172.17.8.102             move its units elsewhere, before it goes down
+  fleetctl uncordon 172.17.8.102          it takes units again
   fleetctl --tunnel 172.17.8.101 list-units
 
 Every global option can be set in the environment: FLEETCTL_TUNNEL, FLEETCTL_ENDPOINT and so on.
@@ -61,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
 
     _add_lists(add)
     _add_changes(add)
+    _add_machines(add)
     _add_looks(add)
     return parser
 
@@ -70,7 +73,7 @@ Add = Callable[[str, Callable[[Context], int], str], argparse.ArgumentParser]
 
 def _add_lists(add: Add) -> None:
     for name, function, fields, text in (
-        ("list-machines", looks.list_machines, "machine,ip,metadata", "list the machines of the cluster"),
+        ("list-machines", machines.list_machines, tables.MACHINE_FIELDS, "list the machines of the cluster"),
         ("list-units", looks.list_units, "unit,machine,active,sub", "list what runs where"),
         (
             "list-unit-files",
@@ -106,6 +109,38 @@ def _add_changes(add: Add) -> None:
         )
         if name in ("submit", "load", "start"):
             command.add_argument("--replace", action="store_true", help="replace what the cluster has")
+
+
+def _add_machines(add: Add) -> None:
+    for name, function, text in (
+        ("cordon", machines.cordon, "keep new units from machines; those that are there stay"),
+        ("drain", machines.drain, "cordon machines and move their units: each starts elsewhere, then stops"),
+        ("uncordon", machines.uncordon, "let machines take units again"),
+    ):
+        command = add(name, function, text)
+        command.add_argument("machines", nargs="+", metavar="MACHINE", help="id, its beginning, or address")
+        if name == "uncordon":
+            continue
+        command.add_argument("--reason", default="", metavar="TEXT", help="what the others are told")
+        command.add_argument("--until-reboot", action="store_true", help="it ends when the machine reboots")
+        if name == "drain":
+            command.add_argument("--no-block", action="store_true", help="do not wait")
+            command.add_argument(
+                "--timeout",
+                type=_seconds,
+                default=300.0,
+                metavar="TIME",
+                help="how long to wait for all units together, such as 90s or 10m (default: 5m)",
+            )
+
+
+def _seconds(text: str) -> float:
+    from argosy.formats.duration import parse_duration_s
+
+    try:
+        return parse_duration_s(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _add_looks(add: Add) -> None:
@@ -179,7 +214,9 @@ def _add_globals(parser: argparse.ArgumentParser, *, first: bool) -> None:
 
 
 _GO_FLAG = re.compile(r"--?([a-z][a-z-]+)(?:=(.*))?", re.DOTALL)
-_SWITCHES = frozenset(("full", "no-legend", "no-block", "replace", "follow", "sudo", "forward-agent", "json"))
+_SWITCHES = frozenset(
+    ("full", "no-legend", "no-block", "replace", "follow", "sudo", "forward-agent", "json", "until-reboot")
+)
 
 
 def plain_flags(words: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ import msgspec
 
 from argosy.base.address import Address, TlsFiles, client_context
 from argosy.base.errors import ArgosyError
+from argosy.formats.cordon import CordonEntity, MachineStanding, StandingList
 from argosy.formats.fleet import (
     ErrorReply,
     Explanation,
@@ -30,6 +31,7 @@ T = TypeVar("T")
 
 _READ_BYTES = 65536
 _BASE = "/fleet/v1"
+_OWN_BASE = "/argosy/v1"
 
 Connect = Callable[[], socket.socket]
 
@@ -111,6 +113,26 @@ class FleetClient:
         """Why a unit is where it is; None if there is no such unit, or fleetd cannot tell."""
         return self._maybe(f"why/{quote(name)}", Explanation)
 
+    def standings(self) -> list[MachineStanding] | None:
+        """All machines with their cordons; None if this fleetd knows nothing of that."""
+        found = self._maybe("machines", StandingList, base=_OWN_BASE)
+        return found.machines if found is not None else None
+
+    def standing(self, machine_id: str) -> MachineStanding | None:
+        """One of them."""
+        return self._maybe(f"machines/{quote(machine_id)}", MachineStanding, base=_OWN_BASE)
+
+    def cordon(self, machine_id: str, by: str, wanted: CordonEntity) -> MachineStanding:
+        """Keep new units from a machine, or drain it; how it stands then."""
+        path = f"machines/{quote(machine_id)}/cordons/{by}"
+        return _decoded(
+            self._request("PUT", path, msgspec.json.encode(wanted), base=_OWN_BASE), MachineStanding
+        )
+
+    def uncordon(self, machine_id: str) -> None:
+        """Undo that, whoever it was."""
+        self._request("DELETE", f"machines/{quote(machine_id)}/cordons/*", base=_OWN_BASE)
+
     def _pages(self, resource: str, kind: type[T]) -> Iterator[T]:
         token = ""
         while True:
@@ -121,23 +143,23 @@ class FleetClient:
             if not token:
                 return
 
-    def _maybe(self, path: str, kind: type[T]) -> T | None:
+    def _maybe(self, path: str, kind: type[T], *, base: str = _BASE) -> T | None:
         try:
-            return _decoded(self._request("GET", f"{path}?alt=json"), kind)
+            return _decoded(self._request("GET", f"{path}?alt=json", base=base), kind)
         except ApiError as error:
             if error.status == 404:
                 return None
             raise
 
-    def _request(self, method: str, path: str, body: bytes = b"") -> bytes:
+    def _request(self, method: str, path: str, body: bytes = b"", *, base: str = _BASE) -> bytes:
         reused = self._channel is not None
         try:
-            status, answer = self._exchange(method, f"{_BASE}/{path}", body)
+            status, answer = self._exchange(method, f"{base}/{path}", body)
         except _BrokenError:
             if not reused:
                 raise
             # fleetd may have been restarted since the last request. All requests here can be repeated.
-            status, answer = self._exchange(method, f"{_BASE}/{path}", body)
+            status, answer = self._exchange(method, f"{base}/{path}", body)
         if status >= 400:
             raise ApiError(status, _message(status, answer))
         return answer

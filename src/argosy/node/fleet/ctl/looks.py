@@ -1,4 +1,4 @@
-"""The commands that only look: lists, cat, status, journal, why, ssh, verify, version."""
+"""The commands that only look: lists of units, cat, status, journal, why, ssh, verify, version."""
 
 from __future__ import annotations
 
@@ -14,12 +14,6 @@ from argosy.node.fleet.ctl import tables
 from argosy.node.fleet.ctl.changes import read_unit
 from argosy.node.fleet.ctl.context import Context, known_unit, names, unit_name
 from argosy.node.fleet.ctl.remote import forward_standard_streams
-
-
-def list_machines(context: Context) -> int:
-    """Print the machines."""
-    machines = context.client.machines()
-    return _list(context.arguments, machines, tables.machine_columns())
 
 
 def list_units(context: Context) -> int:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from argosy.base.errors import InputError
+from argosy.formats.cordon import CordonEntity, MachineStanding, Standing
 from argosy.formats.fleet import MachineEntity, UnitEntity, UnitStateEntity
 from argosy.formats.requirements import SECTION
 from argosy.formats.unit import unit_hash
@@ -15,6 +18,20 @@ T = TypeVar("T")
 
 _TAB_CHARACTERS = 8
 _SHORT_HASH_CHARACTERS = 7
+
+MACHINE_FIELDS = "machine,ip,metadata"
+"""The columns of list-machines that the original shows."""
+
+
+class MachineRow(msgspec.Struct, omit_defaults=True, rename={"primary_ip": "primaryIP"}):
+    """v1's machine, and beside that how it stands."""
+
+    id: str
+    primary_ip: str = ""
+    metadata: dict[str, str] = {}
+    standing: Standing = Standing.OPEN
+    cordons: list[CordonEntity] = []
+
 
 Column = Callable[[T, bool], str]
 
@@ -59,15 +76,39 @@ def is_global(unit: UnitEntity) -> bool:
     return bool(values) and values[-1].lower() in ("true", "yes", "1", "on", "t")
 
 
-def machine_columns() -> Mapping[str, Column[MachineEntity]]:
+def machine_columns(
+    standings: Mapping[str, MachineStanding] = {},
+) -> Mapping[str, Column[MachineEntity]]:
     """The columns of list-machines."""
+
+    def state(machine: MachineEntity, full: bool) -> str:
+        standing = standings.get(machine.id)
+        return standing_in_words(standing) if standing is not None else ""
+
     return {
+        "state": state,
         "machine": lambda machine, full: machine.id if full else f"{short_id(machine.id)}...",
         "ip": lambda machine, full: machine.primary_ip,
         "metadata": lambda machine, full: ",".join(
             f"{key}={value}" for key, value in sorted(machine.metadata.items())
         ),
     }
+
+
+def standing_in_words(standing: MachineStanding) -> str:
+    """`draining for locksmith (it is about to reboot)`; empty for a machine that takes units."""
+    if standing.standing is Standing.OPEN:
+        return ""
+    whose = ", ".join(
+        f"{cordon.by} ({cordon.reason})" if cordon.reason else cordon.by for cordon in standing.cordons
+    )
+    return f"{standing.standing} for {whose}"
+
+
+def machine_row(machine: MachineEntity, standing: MachineStanding | None) -> MachineRow:
+    """A machine as `list-machines --json` prints it."""
+    known = standing or MachineStanding(machine.id, Standing.OPEN)
+    return MachineRow(machine.id, machine.primary_ip, machine.metadata, known.standing, known.cordons)
 
 
 def state_columns(addresses: Mapping[str, str]) -> Mapping[str, Column[UnitStateEntity]]:
