@@ -14,7 +14,7 @@ from argosy.base.errors import InputError
 from argosy.formats.cordon import Leaving, Step
 from argosy.formats.fleet import UnitEntity, UnitStateEntity
 from argosy.formats.unit import Option
-from argosy.node.locksmith import users
+from argosy.node.locksmith import ctl, users
 from argosy.node.locksmith.bus import Host, send_need_reboot
 from argosy.node.locksmith.cluster import own_member
 from argosy.node.locksmith.config import read_settings
@@ -151,6 +151,32 @@ def test_how_far_a_drain_is(left: list[Leaving], last: bool, done: bool, words: 
     report = drained(left, last=last)
     assert report.done == done
     assert words in report.reason
+
+
+class Slow:
+    """A fleet that says one thing after another."""
+
+    def __init__(self, *reports: Drained) -> None:
+        self.reports = list(reports)
+        self.asked: list[bool] = []
+
+    async def drain(self, *, last: bool) -> Drained:
+        self.asked.append(last)
+        return self.reports.pop(0)
+
+    async def undo(self) -> None:
+        self.asked.append(False)
+
+
+def test_a_persons_reboot_waits_for_the_drain_and_tells_each_step_once() -> None:
+    told: list[str] = []
+    fleet = Slow(Drained(False, "a moves"), Drained(False, "a moves"), Drained(True, "a has moved"))
+    ctl.drain(fleet, 60.0, told.append)
+    assert told == ["a moves", "a has moved"]
+    assert fleet.asked == [False, False, False]
+    hopeless = Slow(Drained(True, "a stops with the machine"))
+    ctl.drain(hopeless, 0.0, told.append)
+    assert hopeless.asked == [True]
 
 
 # etcd

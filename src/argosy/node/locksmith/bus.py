@@ -127,6 +127,11 @@ class Host:
         return bool(owner == sender)
 
 
+async def fleet_runs() -> bool:
+    """Whether fleet runs on this machine, for whoever is not on the bus."""
+    return run(["systemctl", "is-active", "--quiet", FLEET], check=False, timeout_s=30).returncode == 0
+
+
 def begin_reboot() -> None:
     """Begin an orderly reboot, which may end us at once. Raises `CommandError`."""
     command = ["systemctl", "--no-block", "reboot"]

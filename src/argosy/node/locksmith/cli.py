@@ -13,7 +13,7 @@ from argosy.base import cli
 from argosy.base.errors import ArgosyError, Location
 from argosy.base.lean import without_openssl
 from argosy.formats.duration import parse_duration_s, spoken
-from argosy.node.locksmith.config import access
+from argosy.node.locksmith.config import access, read_settings
 from argosy.node.locksmith.model import Access
 from argosy.node.locksmith.runtime import Runtime
 from argosy.node.update.config import Value
@@ -60,7 +60,7 @@ def _parser() -> cli.Parser:
     helps = commands.add_parser("help", help="show this help")
     helps.set_defaults(handler=lambda arguments: _help(parser))
     _add(commands, "lock", _lock, "take a lock for this machine, or another id", "holder")
-    _add(commands, "reboot", _reboot, "take this machine's lock, and reboot")
+    _add(commands, "reboot", _reboot, "take this machine's lock, move its units elsewhere, and reboot")
     _add(
         commands, "send-need-reboot", _send_need_reboot, "have locksmithd think that an update needs a reboot"
     )
@@ -169,18 +169,24 @@ def _reboot(arguments: argparse.Namespace) -> int:
         return 1
     found = _access(arguments)
     from argosy.node.locksmith import ctl
-    from argosy.node.locksmith.bus import begin_reboot
+    from argosy.node.locksmith.bus import begin_reboot, fleet_runs
+    from argosy.node.locksmith.fleet import FleetApi, FleetDrainer
     from argosy.node.locksmith.identity import identity
 
     me = identity()
+    drain_s = read_settings(os.environ).drain_s
     try:
         ctl.lock_to_reboot(found, me)
     except ArgosyError as error:
         return _failed("locking", error)
+    drainer = FleetDrainer(FleetApi(me.machine_id), me.boot_id, fleet_runs)
     try:
+        ctl.drain(drainer, drain_s, lambda sentence: print(sentence, flush=True))
         begin_reboot()
-    except ArgosyError:
+    except BaseException:
+        # Ctrl-C too: the machine stays.
         ctl.unlock(found, me.machine_id)
+        ctl.call_off(drainer)
         raise
     return 0
 

@@ -12,12 +12,15 @@ from typing import TypeVar
 from argosy.base.errors import ArgosyError
 from argosy.formats.rebootlock import Holding, Semaphore
 from argosy.node.locksmith import cluster
+from argosy.node.locksmith.fleet import Drainer
 from argosy.node.locksmith.lock import Store
 from argosy.node.locksmith.model import Access, Cluster, Identity, Locks
 from argosy.node.locksmith.rule import age_s, gone, why_not
 from argosy.node.locksmith.semaphore import with_holder, with_max, without_holder
 
 T = TypeVar("T")
+
+_DRAIN_LOOK_S = 1.0
 
 
 class RefusedError(ArgosyError):
@@ -112,6 +115,29 @@ def lock_to_reboot(access: Access, me: Identity) -> None:
             etcd.close()
 
     asyncio.run(go())
+
+
+def drain(drainer: Drainer, timeout_s: float, tell: Callable[[str], None]) -> None:
+    """Move this machine's units elsewhere, and tell each step once; goes on when `timeout_s` are over."""
+
+    async def go() -> None:
+        deadline_s = time.monotonic() + timeout_s
+        said = ""
+        while True:
+            report = await drainer.drain(last=time.monotonic() >= deadline_s)
+            if report.reason != said:
+                tell(report.reason)
+                said = report.reason
+            if report.done:
+                return
+            await asyncio.sleep(_DRAIN_LOOK_S)
+
+    asyncio.run(go())
+
+
+def call_off(drainer: Drainer) -> None:
+    """Have this machine take units again. Raises `ArgosyError`."""
+    asyncio.run(drainer.undo())
 
 
 def unlock(access: Access, holder: str) -> None:
