@@ -84,23 +84,24 @@ class Machine:
         assert found is not None
         return found
 
-    def daemon(self) -> Daemon:
-        return Daemon(
-            Edges(
-                identity=Identity(self.name, f"{self.name}-{self.boot}", self.name),
-                read_settings=lambda: self.settings,
-                host=self,
-                fleet=self,
-                drainer=self,
-                runtime=self.runtime(),
-                in_trial=lambda: self.trial,
-                users=lambda: self.users,
-                tell_users=self.told.append,
-                now=lambda: self.now,
-                up_s=lambda: self.up_s,
-                chance=lambda: 0.5,
-            )
+    def edges(self) -> Edges:
+        return Edges(
+            identity=Identity(self.name, f"{self.name}-{self.boot}", self.name),
+            read_settings=lambda: self.settings,
+            host=self,
+            fleet=self,
+            drainer=self,
+            runtime=self.runtime(),
+            in_trial=lambda: self.trial,
+            users=lambda: self.users,
+            tell_users=self.told.append,
+            now=lambda: self.now,
+            up_s=lambda: self.up_s,
+            chance=lambda: 0.5,
         )
+
+    def daemon(self) -> Daemon:
+        return Daemon(self.edges())
 
     def come_back(self) -> None:
         """The reboot is over, with the new version."""
