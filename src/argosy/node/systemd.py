@@ -128,11 +128,14 @@ class SystemBus:
 
     async def is_stopping_for_good(self, name: str) -> bool:
         """Asks for the system's state and the unit's job."""
-        state = await self._property(_PATH, _MANAGER, "SystemState")
-        if state == "stopping":
+        if await self.is_going_down():
             return True
         number, path = await self._property(unit_path(name), f"{_NAME}.Unit", "Job")
         return bool(number) and await self._property(path, f"{_NAME}.Job", "JobType") == "stop"
+
+    async def is_going_down(self) -> bool:
+        """Whether the machine is being stopped. Raises `SystemdError`."""
+        return bool(await self._property(_PATH, _MANAGER, "SystemState") == "stopping")
 
     async def close(self) -> None:
         """Leave the bus."""

@@ -114,6 +114,7 @@ class Machine:
 
     folder: Path
     slot_sectors: int = SLOT_SECTORS
+    running: str = "a"
 
     def __post_init__(self) -> None:
         for path in (self.esp / "coreos/grub", self.state, self.keys):
@@ -167,7 +168,7 @@ class Machine:
 
     @property
     def places(self) -> Places:
-        return Places(self.disk, self.esp, self.state / "slots.json", self.state / "slots.lock", "a")
+        return Places(self.disk, self.esp, self.state / "slots.json", self.state / "slots.lock", self.running)
 
     @property
     def slots(self) -> Slots:
@@ -338,6 +339,14 @@ class Service:
     events: list[omaha.Event] = field(default_factory=list)
     requests: list[omaha.Request] = field(default_factory=list)
     broken: Handle | None = None
+    name: str = ""
+    withdrawn: omaha.Withdrawn | None = None
+
+    @property
+    def progress(self) -> list[omaha.Progress]:
+        """What it heard of how far updates are."""
+        pings = [request.apps[0].ping for request in self.requests]
+        return [ping.progress for ping in pings if ping and ping.progress]
 
     def offer(self, url: str, size_bytes: int, version: str = NEW, floor: str = "", **values: object) -> None:
         """Offer a payload at `url`, which ends in its name."""
@@ -357,8 +366,9 @@ class Service:
         self.requests.append(asked)
         self.events += app.events
         update = self.answer if app.update_check is not None else None
-        found = omaha.ResponseApp(app.app_id, ping=True, update=update, events=len(app.events))
-        data = encode_response(omaha.Response((found,)))
+        withdrawn = self.withdrawn if app.ping and app.ping.progress else None
+        found = omaha.ResponseApp(app.app_id, omaha.OK, True, update, len(app.events), withdrawn)
+        data = encode_response(omaha.Response((found,), server=self.name))
         request.send_response(200)
         request.send_header("Content-Length", str(len(data)))
         request.end_headers()

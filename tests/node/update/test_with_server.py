@@ -102,3 +102,21 @@ def test_back_with_the_channel_but_not_below_the_floor(meeting: Meeting) -> None
     meeting.machine.configure(f"{meeting.server.address}/v1/update/")
     assert meeting.daemon.client("-update").returncode == 0, meeting.daemon.log()
     assert meeting.machine.slots.observe().records.version("b") == "4880.0.0"
+
+
+def test_what_is_aborted_before_the_reboot_is_dropped(meeting: Meeting) -> None:
+    meeting.publish(NEW, b"new" * 1000)
+    meeting.daemon.start()
+    assert meeting.daemon.client("-update").returncode == 0, meeting.daemon.log()
+    wait_for(lambda: meeting.told()["state"] == "installed", meeting.daemon.log)
+    assert meeting.argosy("rollout")["state"] == "rolling"
+    assert meeting.argosy("rollout", "abort")["state"] == "aborted"
+    # It hears of it with its next word, which an engine that starts has at once.
+    meeting.daemon.kill()
+    meeting.daemon.start()
+    wait_for(lambda: not meeting.machine.armed, meeting.daemon.log)
+    wait_for(lambda: "has dropped" in meeting.told()["reason"], meeting.daemon.log, timeout_s=60)
+    assert meeting.told()["state"] == "waiting"
+    assert meeting.argosy("rollout", "resume", "--retry")["state"] == "rolling"
+    assert meeting.daemon.client("-update").returncode == 0, meeting.daemon.log()
+    assert meeting.machine.armed

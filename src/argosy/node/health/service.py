@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from argosy.base.errors import ArgosyError, InputError, describe
+from argosy.base.files import replace_file
 from argosy.base.log import set_up_logging
 from argosy.base.notify import notify
 from argosy.base.run import run
@@ -19,7 +20,7 @@ from argosy.node.health.verdict import judge
 from argosy.node.slots.esp import device, mounted
 from argosy.node.slots.model import SlotsError
 from argosy.node.slots.store import Slots, this_machine
-from argosy.node.update.config import Settings, read_settings
+from argosy.node.update.config import PROBING_FILE, Settings, read_settings
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,16 @@ _PAUSE_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate stands on. `up_s` are the seconds since the kernel started."""
+    """What the gate stands on. `up_s` are the seconds since the kernel started.
+
+    `tell` is called with the reason for waiting when that changes.
+    """
 
     probes: Callable[[], list[Probe]]
     deadline_s: Callable[[], float]
     up_s: Callable[[], float]
     sleep: Callable[[float], None]
+    tell: Callable[[str], None] = lambda reason: None
 
     def verdict(self) -> Verdict:
         """Ask all probes again and again until they pass or time is over."""
@@ -48,6 +53,7 @@ class Gate:
                 return verdict
             if verdict.reason != said:
                 log.info("not healthy yet: %s", verdict.reason)
+                self.tell(verdict.reason)
                 said = verdict.reason
             self.sleep(_PAUSE_S)
 
@@ -110,6 +116,7 @@ def _gate() -> Gate:
         deadline_s=lambda: deadline_s(read_settings),
         up_s=lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
         sleep=time.sleep,
+        tell=_tell_engine,
     )
 
 
@@ -118,6 +125,11 @@ def _slots() -> Iterator[Slots]:
     """The ESP is mounted for this alone: in a boot that halts half-way there is no automount of /boot."""
     with mounted(device(), _ESP) as esp:
         yield this_machine(esp)
+
+
+def _tell_engine(reason: str) -> None:
+    PROBING_FILE.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(PROBING_FILE, reason.encode())
 
 
 def _leave_word() -> None:

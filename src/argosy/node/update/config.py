@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from argosy.base.errors import InputError, Location
 from argosy.formats.version import Version, parse_version
 
+PROBING_FILE = Path("/run/argosy/probing")
+"""On a trial boot the health gate writes here which probe does not pass yet; the engine tells the service."""
+
 MACHINE_FILE = Path("/etc/coreos/update.conf")
 FILES = (MACHINE_FILE, Path("/usr/share/coreos/update.conf"), Path("/usr/share/coreos/release"))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import random
 import socket
@@ -12,6 +14,8 @@ from pathlib import Path
 
 from argosy.base.errors import ArgosyError
 from argosy.base.loop import Backoff
+from argosy.formats.omaha.model import Stage, Withdrawn
+from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.slots.model import SlotsError, SlotsState
 from argosy.node.slots.store import Slots
 from argosy.node.update import memory
@@ -30,9 +34,10 @@ from argosy.node.update.model import (
     Wait,
     Why,
 )
-from argosy.node.update.plan import armed_version, plan
+from argosy.node.update.plan import armed_version, current_progress, plan, progress_due_s
 from argosy.node.update.problems import Code, Problem, problem
 from argosy.node.update.process import Worker
+from argosy.node.update.progress import Told, said
 from argosy.node.update.store import Store
 from argosy.node.update.target import SlotTarget
 from argosy.node.update.tasks import CheckTask, Installed, InstallTask, Report, Task, slot_places
@@ -42,6 +47,8 @@ log = logging.getLogger(__name__)
 TICK_S = 600.0
 _TRIAL_TICK_S = 20.0
 _FIRST_EVENTS_S = 20.0
+_LAST_STAGE = Stage.REBOOTING
+_GOODBYE_S = 8.0
 _EVENTS = Backoff(first_s=60.0, most_s=3600.0)
 
 
@@ -59,6 +66,7 @@ class Identity:
 class Edges:
     """What the engine stands on. `slots` raises `ArgosyError` where there are none; `read_settings` too.
 
+    `read_reboot` has locksmithd's answer to why, `read_probing` which health probe does not pass yet.
     `boot_clock` is CLOCK_BOOTTIME, `wall_clock` seconds since 1970, `chance` a random number in [0, 1).
     """
 
@@ -72,6 +80,8 @@ class Edges:
     wall_clock: Callable[[], float] = time.time
     chance: Callable[[], float] = random.random
     host_name: Callable[[], str] = socket.gethostname
+    read_reboot: Callable[[], RebootWhy | None] = lambda: None
+    read_probing: Callable[[], str] = lambda: ""
 
 
 class Engine:
@@ -84,6 +94,7 @@ class Engine:
         self._offer: Offer | None = None
         self._event_failures = 0
         self._said = ""
+        self._told: Told | None = None
         self.status = Status()
         now_s = edges.boot_clock()
         self._events_due_s = now_s + _FIRST_EVENTS_S * edges.chance()
@@ -156,6 +167,9 @@ class Engine:
             asked=self._asked,
             waiting_events=len(edges.store.events.waiting()),
             events_due_s=self._events_due_s,
+            reboot=edges.read_reboot(),
+            probing=edges.read_probing() if slots and slots.in_trial else "",
+            told=self._told,
         )
 
     def reset(self) -> None:
@@ -171,9 +185,31 @@ class Engine:
         self._remember(replace(self._state, failures=(), problems=(), busy_answers=0))
         self._show(Operation.IDLE)
 
+    def reboot_news(self) -> RebootWhy | None:
+        """What locksmithd says while a reboot is due, to notice that it changes; else None."""
+        if self.status.operation is not Operation.NEED_REBOOT:
+            return None
+        why = self._edges.read_reboot()
+        return replace(why, at_s=0) if why else None
+
+    async def say_goodbye(self) -> None:
+        """The machine goes down: if it does so for an update, the service hears of it, if it is quick."""
+        if self.status.operation is not Operation.NEED_REBOOT:
+            return
+        seen = self.observe()
+        current = current_progress(seen)
+        if current is None or (self._told and self._told.heard and self._told.progress.stage is _LAST_STAGE):
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GOODBYE_S):
+                progress = replace(current, stage=_LAST_STAGE)
+                await self._check(Check("the machine goes down", quiet=True, progress=progress), seen)
+
     def why(self) -> Why:
         """Why there is no update, or what is going on."""
         seen = replace(self.observe(), asked=None)
+        # That the service is about to hear how far it is says nothing.
+        seen = replace(seen, state=replace(seen.state, reads_progress=False))
         action = plan(replace(seen, offer=self._state.offer))
         # An offer that would be taken again says less than what became of it.
         return _why(self.status, seen, action if isinstance(action, Wait) else plan(seen))
@@ -210,6 +246,8 @@ class Engine:
             pauses.append(action.until_s - seen.now_s)
         if seen.waiting_events and seen.settings and seen.settings.server:
             pauses.append(self._events_due_s - seen.now_s)
+        if (due_s := progress_due_s(seen)) is not None:
+            pauses.append(due_s - seen.now_s)
         return max(min(pauses), 1.0)
 
     async def _check(self, action: Check, seen: Observation) -> None:
@@ -223,6 +261,7 @@ class Engine:
             on_demand=action.on_demand,
             quiet=action.quiet,
             pin=str(seen.settings.pin or ""),
+            progress=action.progress,
         )
         answer = Answer()
 
@@ -244,9 +283,30 @@ class Engine:
         now_s = edges.boot_clock()
         self._events_heard(answer.heard, now_s)
         self._remember(memory.checked(self._state, action, answer, now_s, edges.wall_clock(), edges.chance()))
+        if action.progress:
+            self._told = said(action.progress, self._told, now_s, heard=answer.heard)
+        if answer.withdrawn:
+            self._drop(answer.withdrawn)
         self._offer = answer.offer
         if self._offer is None and not action.quiet:
             self._asked = None
+
+    def _drop(self, withdrawn: Withdrawn) -> None:
+        """The service takes back what waits for the reboot."""
+        try:
+            slots = self._edges.slots()
+            if armed_version(slots.observe()) != withdrawn.version:
+                return
+            slots.invalidate()
+        except (ArgosyError, OSError) as error:
+            log.warning("version %s was withdrawn, but cannot be dropped: %s", withdrawn.version, error)
+            return
+        log.warning("version %s was withdrawn, and is dropped: %s", withdrawn.version, withdrawn.reason)
+        event, state = memory.dropped(self._state, withdrawn)
+        self._edges.store.events.add(event)
+        self._remember(state)
+        self._told, self._events_due_s = None, self._edges.boot_clock()
+        self._show(Operation.IDLE)
 
     async def _install(self, action: Install, seen: Observation) -> None:
         assert seen.settings is not None
@@ -268,6 +328,7 @@ class Engine:
                 hold=settings.hold,
                 retry=asked is not None and asked.retry,
                 afresh=action.afresh,
+                tells_progress=self._state.reads_progress,
             )
             done = await self._work(task, settings, done)
         except (ArgosyError, SlotsError) as error:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
-from argosy.formats.omaha.model import Event
+from argosy.formats.omaha.model import Event, Withdrawn
 from argosy.formats.version import parse_version
 from argosy.node.slots.model import Failure, FailureKind, SlotsState
 from argosy.node.update.events import short
 from argosy.node.update.model import Answer, Check, Failures, Install, State
-from argosy.node.update.problems import Problem
+from argosy.node.update.problems import Problem, withdrawn_problem
 from argosy.node.update.schedule import first_check_s, next_check_s, payload_backoff_s
 
 _KEPT_PAYLOADS = 10
@@ -35,7 +35,11 @@ def checked(state: State, action: Check, answer: Answer, now_s: float, wall_s: f
         state,
         busy_answers=busy_answers,
         next_check_s=next_check_s(
-            now_s, chance, busy_answers=busy_answers, poll_s=answer.poll_s, wait_s=answer.retry_after_s
+            now_s,
+            chance,
+            busy_answers=busy_answers,
+            poll_s=state.poll_s if action.quiet else answer.poll_s,
+            wait_s=answer.retry_after_s,
         ),
     )
     if action.quiet:
@@ -46,6 +50,8 @@ def checked(state: State, action: Check, answer: Answer, now_s: float, wall_s: f
         answer=answer.sentence,
         problems=(answer.problem,) if answer.problem else (),
         offer=answer.offer,
+        poll_s=answer.poll_s if answer.heard else state.poll_s,
+        reads_progress=answer.reads_progress if answer.heard else state.reads_progress,
     )
 
 
@@ -74,6 +80,18 @@ def installed(
     else:
         failures = replace(failures, broken_off=failures.broken_off + 1)
     return replace(state, failures=(*others, failures)[-_KEPT_PAYLOADS:], problems=problems)
+
+
+def dropped(state: State, withdrawn: Withdrawn) -> tuple[Event, State]:
+    """After an installed version was made invalid because the service had withdrawn it."""
+    found = withdrawn_problem(withdrawn.version, withdrawn.reason)
+    event = Event(
+        EventType.UPDATE_COMPLETE,
+        EventResult.CANCELLED,
+        next_version=withdrawn.version,
+        reason=short(withdrawn.reason),
+    )
+    return event, replace(state, problems=(found,), offer=None)
 
 
 def news(state: State, slots: SlotsState, version: str) -> tuple[tuple[Event, ...], State]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from argosy.formats.omaha.model import Progress, Withdrawn
+from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.formats.version import Version, parse_version
 from argosy.node.slots.model import SlotsState
 from argosy.node.update.config import Settings
 from argosy.node.update.problems import Problem
+from argosy.node.update.progress import Told
 
 DEFAULT_FAILURES_PER_URL = 10
 RESUMES = 10
@@ -72,7 +75,8 @@ class Machine:
 class Answer:
     """What the service said. `offer` is None without an update; `sentence` is its words or ours for it.
 
-    `heard`: it took in what it was told. `busy`: it has too much to do, or is broken.
+    `heard`: it took in what it was told. `busy`: it has too much to do, or is broken. `reads_progress`: it
+    wants to know how updates get on. `withdrawn` is what is not to be taken any more.
     """
 
     sentence: str = ""
@@ -82,6 +86,8 @@ class Answer:
     busy: bool = False
     heard: bool = False
     problem: Problem | None = None
+    reads_progress: bool = False
+    withdrawn: Withdrawn | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +110,7 @@ class State:
     `next_check_s` is on the clock of the boot `boot_id`, None before the first check. `checked_at_s` are
     seconds since 1970, to be shown only. `version` is the release that ran last; `reported` are failed boots
     and refusals that the service was told of. `floor` is the highest that a payload taken here has set.
+    `poll_s` is how often the service wants to be asked, `reads_progress` whether it wants to know more.
     """
 
     boot_id: str = ""
@@ -118,6 +125,8 @@ class State:
     first_version: str = ""
     version: str = ""
     reported: tuple[str, ...] = ()
+    poll_s: int | None = None
+    reads_progress: bool = False
 
     def failures_of(self, payload: str) -> Failures | None:
         """What happened to this payload before."""
@@ -136,7 +145,8 @@ class Observation:
     """All that a decision rests on. `now_s` is the boot clock; `offer` is the answer of a check just made.
 
     `settings` or `slots` is None if it cannot be read; `settings_problem` or `slots_problem` then says why.
-    Events that wait may be told from `events_due_s` on.
+    Events that wait may be told from `events_due_s` on. `reboot` is what locksmithd says, `probing` which
+    health probe does not pass yet, `told` what the service heard last of the progress.
     """
 
     now_s: float
@@ -150,6 +160,9 @@ class Observation:
     asked: Asked | None = None
     waiting_events: int = 0
     events_due_s: float = 0.0
+    reboot: RebootWhy | None = None
+    probing: str = ""
+    told: Told | None = None
 
     @property
     def floor(self) -> Version:
@@ -171,11 +184,15 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Ask the service. `quiet`: only say that this machine is alive, and deliver the events that wait."""
+    """Ask the service. `quiet`: only say that this machine is alive, and deliver the events that wait.
+
+    `progress` is how far an update is.
+    """
 
     reason: str
     on_demand: bool = False
     quiet: bool = False
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)

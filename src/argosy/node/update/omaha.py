@@ -6,6 +6,7 @@ import http.client
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 
 from argosy.base.errors import ArgosyError, InputError
 from argosy.formats.omaha import model
@@ -36,6 +37,7 @@ def request(
     on_demand: bool = False,
     ping: bool = True,
     pin: str = "",
+    progress: model.Progress | None = None,
 ) -> model.Request:
     """A request as update_engine makes it. Pure."""
     app = model.RequestApp(
@@ -50,7 +52,7 @@ def request(
         lang="en-US",
         board=machine.board,
         alias=machine.host_name,
-        ping=model.Ping(active=1) if ping else None,
+        ping=model.Ping(active=1, progress=progress) if ping else None,
         update_check=model.UpdateCheck(pin) if check else None,
         events=events,
     )
@@ -64,14 +66,15 @@ def request(
     )
 
 
-def ask(server: str, message: model.Request) -> Answer:
+def ask(server: str, message: model.Request, timeout_s: float = _TIMEOUT_S) -> Answer:
     """Send a request and understand the answer; whatever fails is told by `Answer.problem`."""
     application = message.apps[0].app_id
     try:
-        data = _post(server, encode_request(message))
+        data = _post(server, encode_request(message), timeout_s)
         response = decode_response(data, source=server)
         checked = message.apps[0].update_check is not None
-        return understand(response, application, checked=checked)
+        answer = understand(response, application, checked=checked)
+        return replace(answer, reads_progress=response.server == model.SERVER)
     except _StatusError as error:
         return Answer(
             error.message, problem=error.problem, busy=error.busy, retry_after_s=error.retry_after_s
@@ -93,7 +96,7 @@ def understand(response: model.Response, application: str, *, checked: bool) -> 
             problem(Code.REFUSED_BY_SERVICE, f"the update service refuses this machine: {app.status}")
         )
     if not checked:
-        return Answer("the update service has heard from this machine", heard=True)
+        return Answer("the update service has heard from this machine", heard=True, withdrawn=app.withdrawn)
     update = app.update
     if update is None:
         raise _bad("it says nothing about updates")
@@ -155,12 +158,12 @@ def _bad(what: str) -> UpdateError:
     return UpdateError(problem(Code.BAD_ANSWER, f"the update service's answer cannot be used: {what}"))
 
 
-def _post(server: str, body: bytes) -> bytes:
+def _post(server: str, body: bytes, timeout_s: float) -> bytes:
     headers = {"Content-Type": "text/xml; charset=utf-8", "User-Agent": CLIENT}
     message = urllib.request.Request(server, data=body, headers=headers, method="POST")
     try:
-        with opener().open(message, timeout=_TIMEOUT_S) as response:
-            return _read(response, server)
+        with opener().open(message, timeout=timeout_s) as response:
+            return _read(response, server, timeout_s)
     except urllib.error.HTTPError as error:
         with error:
             raise _status(server, error) from error
@@ -170,15 +173,15 @@ def _post(server: str, body: bytes) -> bytes:
         raise UpdateError(problem(Code.NO_ANSWER, sentence)) from error
 
 
-def _read(response: http.client.HTTPResponse, server: str) -> bytes:
+def _read(response: http.client.HTTPResponse, server: str, timeout_s: float) -> bytes:
     """The whole answer: not endless, and not forever."""
     data, since_s = bytearray(), time.monotonic()
     while piece := response.read1(_READ_BYTES):
         data += piece
         if len(data) > LIMIT_BYTES:
             raise _bad(f"it has more than {LIMIT_BYTES} bytes")
-        if time.monotonic() - since_s > _TIMEOUT_S:
-            raise TimeoutError(f"{server} took longer than {_TIMEOUT_S:g} s to answer")
+        if time.monotonic() - since_s > timeout_s:
+            raise TimeoutError(f"{server} took longer than {timeout_s:g} s to answer")
     if response.length:
         raise http.client.IncompleteRead(bytes(data), response.length)
     return bytes(data)

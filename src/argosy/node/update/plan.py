@@ -7,6 +7,7 @@ reboot, is the running version still on trial, what was offered, is it time to a
 from __future__ import annotations
 
 from argosy.base.errors import InputError
+from argosy.formats.omaha.model import Progress, Stage
 from argosy.formats.version import parse_version
 from argosy.node.slots.machine import bad_versions, next_slot
 from argosy.node.slots.model import SlotsState
@@ -24,6 +25,7 @@ from argosy.node.update.model import (
 )
 from argosy.node.update.preflight import Wishes, unwanted
 from argosy.node.update.problems import Problem
+from argosy.node.update.progress import due_s, waiting
 
 
 def plan(seen: Observation) -> Action:
@@ -40,6 +42,8 @@ def plan(seen: Observation) -> Action:
             "no update service is set, so there are no updates",
             hint="set SERVER= in /etc/coreos/update.conf, or coreos.update.server in the user-data",
         )
+    if seen.asked is None and seen.offer is None and (told := _due_progress(seen)):
+        return Check("the update service hears how far the update is", quiet=True, progress=told)
     if seen.slots.in_trial:
         return Wait("this version is on trial: updates come after its health probes have passed")
     if seen.waiting_events and seen.now_s >= seen.events_due_s and seen.asked is None and seen.offer is None:
@@ -49,6 +53,26 @@ def plan(seen: Observation) -> Action:
     if seen.offer is not None:
         return _offered(seen, seen.settings, seen.slots, seen.offer)
     return _idle(seen, seen.settings)
+
+
+def current_progress(seen: Observation) -> Progress | None:
+    """How far the update is that waits for its reboot or its probes; None if none is, or nobody asks."""
+    if seen.slots is None or seen.settings is None or not seen.state.reads_progress:
+        return None
+    if seen.slots.in_trial:
+        return Progress(Stage.PROBING, seen.settings.version, reason=seen.probing)
+    version = armed_version(seen.slots)
+    return waiting(version, seen.settings.reboot_strategy, seen.reboot) if version else None
+
+
+def progress_due_s(seen: Observation) -> float | None:
+    """When the service is to be told of it next; None if it knows."""
+    return due_s(current_progress(seen), seen.told, seen.now_s)
+
+
+def _due_progress(seen: Observation) -> Progress | None:
+    due = progress_due_s(seen)
+    return current_progress(seen) if due is not None and due <= seen.now_s else None
 
 
 def armed_version(slots: SlotsState) -> str | None:

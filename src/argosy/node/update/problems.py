@@ -38,6 +38,7 @@ class Code(StrEnum):
     NOT_WRITTEN = "not-written"
     NOT_ARMED = "not-armed"
     ENDED = "ended"
+    WITHDRAWN = "withdrawn"
 
 
 _NUMBERS = {
@@ -62,6 +63,7 @@ _NUMBERS = {
     Code.NOT_WRITTEN: ErrorCode.DOWNLOAD_WRITE,
     Code.NOT_ARMED: ErrorCode.SET_BOOTABLE,
     Code.ENDED: ErrorCode.ERROR,
+    Code.WITHDRAWN: ErrorCode.IGNORED_PER_POLICY,
     payload.Code.MAGIC: ErrorCode.METADATA_MAGIC,
     payload.Code.FORMAT: ErrorCode.METADATA_MAGIC,
     payload.Code.BOUNDS: ErrorCode.METADATA_SIZE,
@@ -90,7 +92,15 @@ _NUMBERS = {
 
 # What this machine or its owner does not want; the payload is not to blame, and asking again is cheap.
 UNWANTED = frozenset(
-    (Code.PINNED, Code.HELD, Code.FAILED_BEFORE, Code.NO_KEY, Code.SLOT_TOO_SMALL, payload.Code.FLOOR)
+    (
+        Code.PINNED,
+        Code.HELD,
+        Code.FAILED_BEFORE,
+        Code.WITHDRAWN,
+        Code.NO_KEY,
+        Code.SLOT_TOO_SMALL,
+        payload.Code.FLOOR,
+    )
 )
 # What is wrong with the payload itself: the same bytes will be wrong tomorrow, so it is left alone for days.
 BAD_PAYLOAD = frozenset(
@@ -132,6 +142,11 @@ class UpdateError(ArgosyError):
 def problem(code: Code, sentence: str, *, hint: str = "", http_status: int = 0) -> Problem:
     """A problem with the number that belongs to its code."""
     return Problem(code, sentence, _NUMBERS[code] + http_status, hint)
+
+
+def withdrawn_problem(version: str, reason: str) -> Problem:
+    """The service took back what it had offered."""
+    return problem(Code.WITHDRAWN, f"version {version} is not to be taken: {reason or 'it was withdrawn'}")
 
 
 def payload_problem(error: payload.PayloadError) -> Problem:

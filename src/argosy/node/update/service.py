@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +15,11 @@ from argosy.base.log import set_up_logging
 if TYPE_CHECKING:
     import asyncio
 
-    from argosy.node.update.engine import Edges, Identity
+    from argosy.formats.rebootwhy import Why as RebootWhy
+    from argosy.node.update.engine import Edges, Engine, Identity
 
 _KEYS = Path("/usr/share/argosy/keys")
+_LOOK_EVERY_S = 1.0
 
 _EPILOG = """\
 settings: KEY=VALUE lines in /etc/coreos/update.conf, then /usr/share/coreos/update.conf
@@ -81,16 +83,56 @@ async def _serve(edges: Edges, bus: str | None, stop: asyncio.Event) -> bool:
     engine.clean_up()
     notify("READY=1")
     try:
-        await run_until(loop.run(), stop.wait(), face.gone())
+        await run_until(loop.run(), stop.wait(), face.gone(), _watch_locksmith(engine, loop.wake))
+        if stop.is_set() and await _goes_down(bus):
+            await engine.say_goodbye()
         return stop.is_set()
     finally:
         notify("STOPPING=1")
         face.close()
 
 
+async def _watch_locksmith(engine: Engine, wake: Callable[[], None]) -> None:
+    """While a reboot is due, have the engine look when locksmithd has something new to say."""
+    import asyncio
+
+    before = None
+    while True:
+        await asyncio.sleep(_LOOK_EVERY_S)
+        now = engine.reboot_news()
+        if now != before:
+            before = now
+            wake()
+
+
+async def _goes_down(bus: str | None) -> bool:
+    """Whether it is the machine that stops, not this service alone."""
+    from argosy.base.errors import ArgosyError
+    from argosy.node.systemd import SystemBus
+
+    systemd = SystemBus(address=bus)
+    try:
+        return await systemd.is_going_down()
+    except ArgosyError:
+        return False
+    finally:
+        await systemd.close()
+
+
+def _read_reboot() -> RebootWhy | None:
+    from argosy.base.decode import decode_json
+    from argosy.base.errors import InputError
+    from argosy.formats.rebootwhy import PATH, Why
+
+    try:
+        return decode_json(Path(PATH).read_bytes(), Why, source=PATH)
+    except (OSError, InputError):
+        return None
+
+
 def _edges(arguments: argparse.Namespace) -> Edges:
     from argosy.node.slots import store as slots
-    from argosy.node.update.config import FILES, read_settings
+    from argosy.node.update.config import FILES, PROBING_FILE, read_settings
     from argosy.node.update.engine import Edges
     from argosy.node.update.process import WorkerProcess
     from argosy.node.update.store import FOLDER, Store
@@ -114,6 +156,8 @@ def _edges(arguments: argparse.Namespace) -> Edges:
         worker=WorkerProcess(),
         keys=arguments.keys,
         identity=_identity(),
+        read_reboot=_read_reboot,
+        read_probing=lambda: _text(PROBING_FILE),
     )
 
 

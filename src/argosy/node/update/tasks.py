@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from argosy.formats.omaha.model import Progress
 from argosy.node.slots.store import Places
 from argosy.node.update.model import Answer, Machine, Offer, Operation
 from argosy.node.update.problems import Problem
@@ -15,7 +16,10 @@ from argosy.node.update.problems import Problem
 
 @dataclass(frozen=True, slots=True)
 class CheckTask:
-    """Ask the service, or with `quiet` only say that this machine is there; events that wait are told."""
+    """Ask the service, or with `quiet` only say that this machine is there, and how far its update is.
+
+    Events that wait are told.
+    """
 
     machine: Machine
     server: str
@@ -23,6 +27,7 @@ class CheckTask:
     on_demand: bool = False
     quiet: bool = False
     pin: str = ""
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,10 @@ def places_of(found: SlotPlaces) -> Places:
 
 @dataclass(frozen=True, slots=True)
 class InstallTask:
-    """Fetch an offer and put it into the standby slot. `keys` is the folder of trusted keys."""
+    """Fetch an offer and put it into the standby slot. `keys` is the folder of trusted keys.
+
+    `tells_progress`: the service wants to know how far it is.
+    """
 
     machine: Machine
     server: str
@@ -63,6 +71,7 @@ class InstallTask:
     hold: str = ""
     retry: bool = False
     afresh: bool = False
+    tells_progress: bool = False
 
 
 @dataclass(frozen=True, slots=True)

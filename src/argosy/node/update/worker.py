@@ -32,6 +32,7 @@ from argosy.node.update.problems import Code, Problem, UpdateError, problem
 from argosy.node.update.store import Store
 from argosy.node.update.target import SlotTarget, free_bytes, freed_bytes
 from argosy.node.update.tasks import CheckTask, Installed, InstallTask, Report, Task, places_of
+from argosy.node.update.teller import Teller
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,12 @@ def check(task: CheckTask, tell: Tell) -> None:
     answer = omaha.ask(
         task.server,
         omaha.request(
-            task.machine, events=waiting, check=not task.quiet, on_demand=task.on_demand, pin=task.pin
+            task.machine,
+            events=waiting,
+            check=not task.quiet,
+            on_demand=task.on_demand,
+            pin=task.pin,
+            progress=task.progress,
         ),
     )
     if answer.heard:
@@ -79,7 +85,8 @@ def check(task: CheckTask, tell: Tell) -> None:
 def install(task: InstallTask, tell: Tell, patience: Patience) -> None:
     """Fetch and apply, and tell the service how it goes. What fails is told by the report `installed`."""
     store = Store(Path(task.folder))
-    news = _News(task, store.events)
+    teller = Teller(task)
+    news = _News(task, store.events, teller)
     try:
         opened = _install(task, store, tell, patience, news)
     except UpdateError as error:
@@ -87,6 +94,7 @@ def install(task: InstallTask, tell: Tell, patience: Patience) -> None:
         news.failed(error.problems)
         tell(Report(installed=Installed(task.offer.version, problems=error.problems)))
         return
+    teller.end()
     news.happened(EventType.UPDATE_COMPLETE)
     tell(Report(installed=Installed(opened.manifest.version, floor=str(_floor(task, opened)))))
 
@@ -94,13 +102,19 @@ def install(task: InstallTask, tell: Tell, patience: Patience) -> None:
 def _install(task: InstallTask, store: Store, tell: Tell, patience: Patience, news: _News) -> Opened:
     slots = Slots(places_of(task.slots))
     keys = _trusted_keys(Path(task.keys))
+    meter = _Meter(task.offer.size_bytes, tell)
+
+    def moved(position: int) -> None:
+        meter.moved(position)
+        news.teller.moved(position)
+
     download = Download(
         task.offer.urls,
         task.offer.size_bytes,
         patience,
         chance=random.random,
         note=lambda text: tell(Report(note=text)),
-        moved=_Meter(task.offer.size_bytes, tell).moved,
+        moved=moved,
     )
     opened = open_payload(
         download, Wanted(task.machine.application, task.offer.version, keys, ed25519.verify)
@@ -121,6 +135,7 @@ def _install(task: InstallTask, store: Store, tell: Tell, patience: Patience, ne
 
     def written() -> None:
         tell(Report(operation=Operation.VERIFYING))
+        news.teller.verifying()
         news.happened(EventType.DOWNLOAD_FINISHED)
 
     steps = Steps(written, lambda: tell(Report(operation=Operation.FINALIZING)))
@@ -161,19 +176,22 @@ def _floor(task: InstallTask, opened: Opened) -> Version:
 class _News:
     """Tells the update service what happens, at once if it is there."""
 
-    def __init__(self, task: InstallTask, events: EventQueue) -> None:
+    def __init__(self, task: InstallTask, events: EventQueue, teller: Teller) -> None:
         self._task = task
         self._events = events
+        self.teller = teller
 
     def happened(self, kind: EventType) -> None:
         self._send(Event(kind, EventResult.SUCCESS, next_version=self._task.offer.version))
 
     def failed(self, problems: tuple[Problem, ...]) -> None:
         reason = short("; ".join(each.sentence for each in problems))
+        taken_back = any(each.code == Code.WITHDRAWN for each in problems)
+        self.teller.end()
         self._send(
             Event(
                 EventType.UPDATE_COMPLETE,
-                EventResult.ERROR,
+                EventResult.CANCELLED if taken_back else EventResult.ERROR,
                 problems[0].number,
                 next_version=self._task.offer.version,
                 reason=reason,
@@ -187,7 +205,9 @@ class _News:
             log.warning("an event for the update service is lost: %s", error)
             return
         waiting = self._events.waiting()
-        answer = omaha.ask(self._task.server, omaha.request(self._task.machine, events=waiting, ping=False))
+        request = omaha.request(self._task.machine, events=waiting, ping=False)
+        with self.teller.line:
+            answer = omaha.ask(self._task.server, request)
         if answer.heard:
             self._events.told(waiting)
 
