@@ -203,8 +203,8 @@ def _versions(site: Site, before: Mapping[str, Runs]) -> tuple[str, Version]:
             hint=f"argosy destroy --name {site.cluster.name}, then try again",
         )
     [old] = versions
-    channels = _read(tuple[Channel, ...], "channels", _CHANNEL, "--name", site.cluster.name)
-    had = [turn.version for channel in channels for turn in channel.history]
+    channel = _read(Channel, "channels", _CHANNEL, "--name", site.cluster.name)
+    had = [turn.version for turn in channel.history]
     newest = max(parse_version(version) for version in (old, *had))
     return old, replace(newest, patch=newest.patch + 1)
 
