@@ -134,6 +134,8 @@ def test_the_steps_of_a_move_and_the_engine_dies_in_each(etcd: Cluster, tmp_path
             await drain(source)
             target = await _target(world, unit)
             await asyncio.sleep(SETTLE_S + 1)
+            assert "fleet_units_moving 1\n" in source.daemon.metrics()  # type: ignore[union-attr]
+            assert "fleet_machines_closed 1\n" in source.daemon.metrics()  # type: ignore[union-attr]
             # It does not run there yet.
             (left,) = (await standing(source)).leaving
             assert (left.step, left.machine_id) == (Step.MOVES, target.machine_id)

@@ -143,6 +143,12 @@ class Daemon:
                 "units that no machine can take, as the leader sees it",
                 self.engine.waiting(),
             ),
+            ("fleet_units_moving", "units that are about to move to another machine", len(view.moves)),
+            (
+                "fleet_machines_closed",
+                "machines that take no new units",
+                sum(1 for machine_id in view.machines if view.cordons_of(machine_id)),
+            ),
             ("fleet_registry_revision", "etcd revision that this daemon has seen", view.revision),
         ]
         return "".join(
