@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.server.postgres import Postgres
+from tests.server.update.house import House
 
 from argosy.server.database import sqlite_url
 
@@ -25,3 +26,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return sqlite_url(tmp_path / "server.sqlite")
     postgres: Postgres = request.getfixturevalue("postgres")
     return postgres.create_database()
+
+
+@pytest.fixture
+def house(database_url: str, tmp_path: Path) -> House:
+    """A service over a new database of each kind."""
+    return House(database_url, tmp_path)

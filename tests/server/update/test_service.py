@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
+from tests.server.update.house import (
+    APPLIED,
+    FAILED,
+    RUNNING,
+    House,
+    Machine,
+    pieces,
+    publish,
+    upload,
+)
 from tests.server.update.small import small_payload
 
 from argosy.base.errors import InputError
@@ -22,122 +29,9 @@ from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
 from argosy.formats.payload import APPLICATION_ID, PayloadError
 from argosy.formats.updateapi import ChannelChange, GroupChange, State
 from argosy.server.database import open_database, sqlite_url
-from argosy.server.update.desk import Caller
 from argosy.server.update.model import ConflictError, FullError, Limits, NotFoundError
-from argosy.server.update.service import Place, UpdateService, open_service
+from argosy.server.update.service import UpdateService
 from argosy.server.update.tables import SCHEMA
-
-START_S = 1_790_000_000.0
-APPLIED = (EventType.UPDATE_COMPLETE, EventResult.SUCCESS)
-RUNNING = (EventType.UPDATE_COMPLETE, EventResult.SUCCESS_REBOOT)
-FAILED = (EventType.UPDATE_COMPLETE, EventResult.ERROR)
-CALLER = Caller("192.0.2.7", "http://updates.test")
-
-
-@dataclass
-class Clock:
-    """The service's time, which passes when a test says so."""
-
-    now_s: float = START_S
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@dataclass
-class House:
-    """A service that can be ended and started again over the same database and folder."""
-
-    url: str
-    folder: Path
-    limits: Limits = field(default_factory=lambda: Limits(write_every_s=0.01))
-    clock: Clock = field(default_factory=Clock)
-    versions: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
-
-    @property
-    def keys(self) -> Path:
-        return self.folder / "keys"
-
-    def payload(self, version: str, **values: str) -> Path:
-        return small_payload(self.folder / f"made-{next(self.versions)}", version, self.keys, **values)
-
-    def run(self, story: Callable[[UpdateService], Awaitable[None]]) -> None:
-        """Start the service, let `story` happen, and end it."""
-
-        async def whole() -> None:
-            with open_database(self.url, [SCHEMA]) as database:
-                place = Place(self.folder / "packages", self.keys)
-                async with open_service(database, place, limits=self.limits, clock=self.clock) as service:
-                    await story(service)
-
-        asyncio.run(whole())
-
-
-@pytest.fixture
-def house(database_url: str, tmp_path: Path) -> House:
-    return House(database_url, tmp_path)
-
-
-async def pieces(data: bytes, size: int = 700) -> AsyncIterator[bytes]:
-    for start in range(0, len(data), size):
-        yield data[start : start + size]
-
-
-async def upload(service: UpdateService, path: Path) -> api.Package:
-    data = path.read_bytes()
-    return await service.upload(pieces(data), length=len(data))
-
-
-async def publish(service: UpdateService, path: Path, channel: str = "stable") -> api.Package:
-    package = await upload(service, path)
-    await service.publish(channel, package.sha256)
-    return package
-
-
-@dataclass
-class Machine:
-    """One that asks the service; ours unless `platform` says otherwise."""
-
-    service: UpdateService
-    id: str
-    version: str
-    group: str = "stable"
-    boot_id: str = "boot-1"
-    platform: str = omaha.PLATFORM
-    app_id: str = APPLICATION_ID
-    name: str = ""
-
-    async def ask(self) -> omaha.UpdateAnswer:
-        app = await self.say(check=True)
-        assert app.update is not None
-        return app.update
-
-    async def offered(self) -> str | None:
-        manifest = (await self.ask()).manifest
-        return manifest.version if manifest else None
-
-    async def tell(self, event: tuple[int, int], **values: object) -> None:
-        told = omaha.Event(*event, **values)  # type: ignore[arg-type]
-        assert (await self.say(told)).events == 1
-
-    async def say(self, *events: omaha.Event, check: bool = False) -> omaha.ResponseApp:
-        app = omaha.RequestApp(
-            self.app_id,
-            self.version,
-            self.group,
-            boot_id=self.boot_id,
-            machine_id=self.id,
-            alias=self.name,
-            ping=omaha.Ping(active=1),
-            update_check=omaha.UpdateCheck() if check else None,
-            events=events,
-        )
-        system = omaha.System(self.platform, "Chateau", f"{self.version}_x86_64")
-        response = await self.service.desk.answer(omaha.Request((app,), system), CALLER)
-        return response.apps[0]
-
-    async def seen(self) -> api.Machine:
-        return await self.service.machine(self.id, self.app_id)
 
 
 def test_an_update_from_publishing_to_the_machine_that_runs_it(house: House) -> None:

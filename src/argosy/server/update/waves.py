@@ -31,9 +31,9 @@ def count(activity: Activity, version: str) -> Count:
 def wave_limit(policy: api.Policy, counted: Count, machines: int) -> int | None:
     """How many machines in all may be granted a version by now; None: all of them.
 
-    It is the first wave's limit that has not been reached by those who run it.
+    It is the smallest limit that those who run it have not reached.
     """
-    return next((limit for limit in _limits(policy, machines) if counted.done < limit), None)
+    return min((limit for limit in _limits(policy, machines) if counted.done < limit), default=None)
 
 
 def wave(policy: api.Policy, counted: Count, machines: int) -> api.Wave | None:
