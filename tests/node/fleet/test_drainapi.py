@@ -13,6 +13,7 @@ from tests.node.fleet.test_fleetctl import M0, M1, Run, with_fleetctl
 
 from argosy.base.http import Request
 from argosy.formats.fleet import UnitTarget
+from argosy.node.locksmith.fleet import FleetApi, FleetDrainer
 
 ID0, ID1 = "m0" * 16, "m1" * 16
 CORDON = f"/argosy/v1/machines/{ID0}/cordons/person"
@@ -134,6 +135,35 @@ def test_fleetctl_drains(etcd: Cluster, tmp_path: Path) -> None:
         assert (await run("drain", source, "--no-block"))[1].endswith(" drains\n")
 
     with_fleetctl(etcd, tmp_path, story)
+
+
+def test_locksmith_drains_and_calls_it_off(etcd: Cluster, tmp_path: Path) -> None:
+    async def story(world: World, run: Run) -> None:
+        await world.submit("a.service")
+        await until(lambda: world.running() == {"a.service": ["m0"]})
+        drainer = FleetDrainer(FleetApi(ID0, tmp_path / "fleet.sock"), "m0-1", always)
+        report = await drainer.drain(last=False)
+        assert (report.done, "waiting until they have moved: a.service" in report.reason) == (False, True)
+
+        async def is_done() -> bool:
+            return (await drainer.drain(last=False)).done
+
+        await until(is_done)
+        assert world.running() == {"a.service": ["m1"]}
+        state = "drained for locksmith (it is about to reboot)"
+        assert state in (await run("list-machines"))[1]
+        await drainer.undo()
+        assert "locksmith" not in (await run("list-machines"))[1]
+        # A machine of which fleet knows nothing cannot be drained, and has nothing to take back.
+        unknown = FleetDrainer(FleetApi("none", tmp_path / "fleet.sock"), "b", always)
+        assert "machine does not exist" in (await unknown.drain(last=False)).reason
+        await unknown.undo()
+
+    with_fleetctl(etcd, tmp_path, story)
+
+
+async def always() -> bool:
+    return True
 
 
 def test_a_cordon_that_etcd_does_not_take_is_an_error(etcd: Cluster, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from argosy.node.locksmith import ctl, users
 from argosy.node.locksmith.bus import Host, send_need_reboot
 from argosy.node.locksmith.cluster import own_member
 from argosy.node.locksmith.config import read_settings
-from argosy.node.locksmith.fleet import FleetApi, FleetDrainer, drained, idle
+from argosy.node.locksmith.fleet import SILENCE_S, FleetApi, FleetDrainer, drained, idle
 from argosy.node.locksmith.model import Access, Drained, Settings, Strategy
 
 # Settings
@@ -116,20 +116,26 @@ def test_units_due_here_that_do_not_run(
     assert idle([due], found, "me") == expected
 
 
-def drain(folder: Path, *, runs: bool, last: bool) -> Drained:
+def test_without_fleet_there_is_nothing_to_drain(tmp_path: Path) -> None:
+    runs = False
+    now_s = 1000.0
+
     async def fleet_runs() -> bool:
         return runs
 
-    return asyncio.run(FleetDrainer(FleetApi("me", folder / "fleet.sock"), "b1", fleet_runs).drain(last=last))
+    drainer = FleetDrainer(FleetApi("me", tmp_path / "fleet.sock"), "b1", fleet_runs, lambda: now_s)
 
+    def drain(*, last: bool = False) -> Drained:
+        return asyncio.run(drainer.drain(last=last))
 
-def test_without_fleet_there_is_nothing_to_drain(tmp_path: Path) -> None:
-    assert drain(tmp_path, runs=False, last=False).done
-    # One that runs and does not answer is waited for, until the time is over.
-    report = drain(tmp_path, runs=True, last=False)
-    assert not report.done
-    assert "fleet cannot say" in report.reason
-    assert drain(tmp_path, runs=True, last=True).done
+    assert drain().done
+    # One that runs and does not answer is waited for, but not for ever.
+    runs = True
+    assert drain(last=True).done
+    assert not drain().done
+    assert "fleet cannot move this machine's units: " in drain().reason
+    now_s += SILENCE_S
+    assert drain().done
 
 
 STAYS = Leaving("a.service", Step.STAYS, "no other machine can run it")

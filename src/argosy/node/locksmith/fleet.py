@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -21,6 +22,9 @@ SOCKET = Path("/run/fleet.sock")
 _TIMEOUT_S = 10.0
 _WORKS = ("active", "reloading")
 _BY = "locksmith"
+
+SILENCE_S = 60.0
+"""How long fleet may say nothing, or that etcd is away, before the machine goes down without a drain."""
 
 Page = TypeVar("Page", MachinePage, StatePage, UnitPage)
 
@@ -60,20 +64,22 @@ class FleetApi:
         return decode_json(body, MachineStanding, source="fleet's answer").leaving
 
     async def undo_drain(self) -> None:
-        """Have this machine take units again. Raises `ArgosyError`."""
-        await self._ask("DELETE", self._cordon)
+        """Have this machine take units again; one that fleet has never heard of does. Raises `ArgosyError`."""
+        await self._ask("DELETE", self._cordon, unknown_is_fine=True)
 
     @property
     def _cordon(self) -> str:
         return f"/argosy/v1/machines/{quote(self._machine_id)}/cordons/{_BY}"
 
-    async def _ask(self, method: str, path: str, body: bytes = b"") -> bytes:
+    async def _ask(
+        self, method: str, path: str, body: bytes = b"", *, unknown_is_fine: bool = False
+    ) -> bytes:
         client = Client(self._address, timeout_s=_TIMEOUT_S)
         try:
             answer = await client.request(method, path, body=body)
         finally:
             client.close()
-        if answer.status >= 300:
+        if answer.status >= 300 and not (unknown_is_fine and answer.status == 404):
             raise ArgosyError(_refusal(answer.status, answer.body))
         return answer.body
 
@@ -104,13 +110,22 @@ class FleetApi:
 class FleetDrainer:
     """Has fleet move this machine's units. The cordon is for this boot: after the reboot it holds no more.
 
-    `runs` says whether fleet runs here; one that does not is not started for the question.
+    `runs` says whether fleet runs here; one that does not is not started for the question. `clock` gives the
+    seconds of a clock that only goes forward.
     """
 
-    def __init__(self, api: FleetApi, boot_id: str, runs: Callable[[], Awaitable[bool]]) -> None:
+    def __init__(
+        self,
+        api: FleetApi,
+        boot_id: str,
+        runs: Callable[[], Awaitable[bool]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._api = api
         self._boot_id = boot_id
         self._runs = runs
+        self._clock = clock
+        self._silent_since_s: float | None = None
 
     async def drain(self, *, last: bool) -> Drained:
         """Ask for it, again and again: fleet is asked only once, and says how far it is."""
@@ -119,7 +134,12 @@ class FleetDrainer:
         try:
             left = await self._api.drain(self._boot_id)
         except ArgosyError as error:
-            return Drained(last, f"fleet cannot say whether this machine's units have moved: {error}")
+            now_s = self._clock()
+            if self._silent_since_s is None:
+                self._silent_since_s = now_s
+            hopeless = now_s - self._silent_since_s >= SILENCE_S
+            return Drained(last or hopeless, f"fleet cannot move this machine's units: {error}")
+        self._silent_since_s = None
         return drained(left, last=last)
 
     async def undo(self) -> None:
