@@ -64,7 +64,7 @@ class FleetApi:
         return decode_json(body, MachineStanding, source="fleet's answer").leaving
 
     async def undo_drain(self) -> None:
-        """Have this machine take units again; one that fleet has never heard of does. Raises `ArgosyError`."""
+        """Have this machine take units again; one that fleet does not know does. Raises `ArgosyError`."""
         await self._ask("DELETE", self._cordon, unknown_is_fine=True)
 
     @property
