@@ -173,23 +173,3 @@ def test_a_refusal_in_the_middle_of_an_upload_is_heard(home: dict[str, str], tmp
 def test_a_server_that_is_none(home: dict[str, str], server: Server) -> None:
     text = wrong({**home, "ARGOSY_SERVER": f"{server.address}/nothere"}, "machines")
     assert "is not an address" in text or "not as an update service does" in text
-
-
-def test_a_rollout_is_watched(server: Server, home: dict[str, str], tmp_path: Path) -> None:
-    release = small_payload(tmp_path / "release", "4892.0.0", server.keys)
-    assert "idle" in out(home, "rollout")
-    out(home, "publish", release, "--channel", "stable")
-    first, second = Machine(server.address, ID, "4890.0.0"), Machine(server.address, "a" * 32, "4890.0.0")
-    assert first.ask().status == "ok"
-    assert second.ask().status == "noupdate"
-    text = out(home, "rollout")
-    assert "4892.0.0 for the group stable: rolling, wave 1 of 2 (1 machine)" in text
-    assert "3f9a51c2 takes 4892.0.0 first" in text
-    for machine in (first, second):
-        machine.version = "4892.0.0"
-        machine.tell(3, 2, previous_version="4890.0.0")
-    done = argosy(home, "rollout", "watch", "--until-done", "--machines", "2", "--group", "stable")
-    assert done.returncode == 0
-    [head, *machines] = done.stdout.decode().splitlines()
-    assert "4892.0.0 for the group stable: done  all machines run 4892.0.0" in head
-    assert ["committed" in line for line in machines] == [True, True]

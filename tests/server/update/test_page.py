@@ -21,9 +21,12 @@ from argosy.formats.updateapi import (
     Overview,
     Package,
     Policy,
+    Rollout,
+    RolloutState,
     State,
     Stop,
     Turn,
+    Wave,
     Window,
 )
 from argosy.server.update.page import render_failure, render_machine, render_machines, render_overview
@@ -64,6 +67,20 @@ FELL_BACK = replace(
 )
 EVENT = Event(NOW, "finished the download of 4892.0.0", MACHINE.id, "stable", "4892.0.0", 14, 1)
 OVERVIEW = Overview(NOW, (CHANNEL,), (GROUP,), (MACHINE,), 1, (EVENT,))
+
+ROLLOUT = Rollout(
+    APP,
+    "stable",
+    "stable",
+    "4892.0.0",
+    RolloutState.ROLLING,
+    "2 of 3 machines run 4892.0.0",
+    NOW,
+    machines_total=3,
+    machines_done=2,
+    machines_taking=1,
+    wave=Wave(2, 2, 3),
+)
 
 VOID = {"meta", "link", "br"}
 BLOCKS = {"td", "th", "dt", "dd", "li", "p", "h1", "h2"}
@@ -137,6 +154,27 @@ def test_a_stopped_version_is_named_once_with_machine_and_reason() -> None:
     assert [attrs["role"] for tag, attrs in page.tags if attrs.get("role")] == ["alert"]
 
 
+def test_a_rollout_is_shown_with_its_wave_and_its_machines() -> None:
+    idle = replace(ROLLOUT, group="alpha", version=None, state=RolloutState.IDLE)
+    busy = replace(MACHINE, state=State.DOWNLOADING, percent=42, reason="downloads 4892.0.0")
+    page = overview_page(rollouts=(idle, ROLLOUT), machines=(busy,))
+    assert "stable 4892.0.0 rolling 2 of 2 2 of 3, 1 on the way 2 of 3 machines run 4892.0.0" in page.text
+    assert "alpha" not in page.text
+    assert ("progress", {"max": "3", "value": "2"}) in page.tags
+    assert "3f9a51c2 stable 4890.0.0 downloading 42% just now downloads 4892.0.0" in page.text
+
+
+def test_what_a_person_withdrew_and_who_is_late_are_named() -> None:
+    aborted = Stop("4892.0.0", NOW, "", "a person aborted its rollout")
+    page = overview_page(groups=(replace(GROUP, stopped=(aborted,)),))
+    assert "4892.0.0 is withdrawn for group stable just now a person aborted its rollout" in page.text
+    late = replace(
+        ROLLOUT, state=RolloutState.STOPPED, reason="not heard of", culprit="88" * 16, culprit_name="core-03"
+    )
+    page = overview_page(rollouts=(late,))
+    assert "4892.0.0 waits in group stable just now core-03 (88888888): not heard of" in page.text
+
+
 def test_a_development_key_is_shown_wherever_it_signed() -> None:
     package = replace(PACKAGE, keys=(Key("00" * 8, "development", development=True),))
     channel = replace(CHANNEL, package=package)
@@ -189,8 +227,13 @@ def hostile_pages(text: str) -> list[str]:
     stop = Stop(text, NOW, machine.id, text)
     group = replace(GROUP, name=text, stopped=(stop,))
     event = replace(EVENT, machine=machine.id, text=text)
+    rollout = replace(ROLLOUT, state=RolloutState.STOPPED, reason=text, culprit="x", culprit_name=text)
     overview = replace(
-        OVERVIEW, groups=(group,), machines=(machine, replace(machine, state=State.FAILED)), events=(event,)
+        OVERVIEW,
+        groups=(group,),
+        machines=(machine, replace(machine, state=State.FAILED)),
+        events=(event,),
+        rollouts=(rollout,),
     )
     return [
         render_overview(overview, [PACKAGE], [APP, text], text),

@@ -59,7 +59,8 @@ def print_group(group: Group) -> None:
     print_groups((group,))
     for stop in group.stopped:
         print(f"\n{stop.version} is stopped since {_when(stop.at)}")
-        print(f"  {visible(machine_name(stop.machine, ''))}: {visible(stop.reason)}")
+        who = f"{machine_name(stop.machine, stop.host)}: " if stop.machine else ""
+        print(f"  {visible(who + stop.reason)}")
         print(f"  `argosy resume {group.name} --retry {stop.version}` gives it out again")
 
 
@@ -74,7 +75,7 @@ def print_machines(machines: tuple[Machine, ...]) -> None:
             machine_name(machine.id, machine.alias),
             machine.group,
             machine.version,
-            machine.state.value,
+            machine.state.value + ("" if machine.percent is None else f" {machine.percent}%"),
             machine.offered or _NONE,
             ago_words(now, machine.seen),
             machine.reason,

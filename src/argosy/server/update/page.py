@@ -16,7 +16,18 @@ from urllib.parse import quote, urlencode
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from argosy.formats.payload import APPLICATION_ID
-from argosy.formats.updateapi import Event, Group, Machine, MachineDetail, Machines, Overview, Package, State
+from argosy.formats.updateapi import (
+    Event,
+    Group,
+    Machine,
+    MachineDetail,
+    Machines,
+    Overview,
+    Package,
+    Rollout,
+    RolloutState,
+    State,
+)
 from argosy.server.update import words
 
 ROOT = "/updates"
@@ -26,7 +37,10 @@ _TROUBLE = frozenset({State.FELL_BACK, State.FAILED})
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What an operator should look at: a version that is stopped, or a machine in trouble."""
+    """What an operator should look at: a version that is stopped, or a machine in trouble.
+
+    `machine` is empty if it is about none.
+    """
 
     title: str
     machine: str
@@ -55,6 +69,7 @@ def render_overview(
         overview=overview,
         packages=packages,
         notices=notices(overview),
+        rollouts=rollouts(overview),
         gives=_gives(overview),
         aliases={machine.id: machine.alias for machine in overview.machines},
         development=any(channel.package.development for channel in overview.channels if channel.package),
@@ -83,14 +98,26 @@ def notices(overview: Overview) -> tuple[Notice, ...]:
     aliases = {machine.id: machine.alias for machine in overview.machines}
     stops = [
         Notice(
-            f"{stop.version} is stopped for group {group.name}",
+            f"{stop.version} is {'stopped' if stop.machine else 'withdrawn'} for group {group.name}",
             stop.machine,
-            aliases.get(stop.machine, ""),
+            aliases.get(stop.machine, "") or stop.host,
             stop.reason,
             stop.at,
         )
         for group in overview.groups
         for stop in group.stopped
+    ]
+    told = {stop.machine for stop in stops}
+    stops += [
+        Notice(
+            f"{found.version} waits in group {found.group}",
+            found.culprit,
+            aliases.get(found.culprit, "") or found.culprit_name,
+            found.reason,
+            overview.now,
+        )
+        for found in overview.rollouts
+        if found.state is RolloutState.STOPPED and found.culprit not in told
     ]
     told = {stop.machine for stop in stops}
     troubled = [
@@ -128,6 +155,11 @@ def _link(app: str, path: str, **query: str | None) -> str:
     if app != APPLICATION_ID:
         given["app"] = app
     return f"{ROOT}{path}" + (f"?{urlencode(given)}" if given else "")
+
+
+def rollouts(overview: Overview) -> tuple[Rollout, ...]:
+    """Those of which there is something to see."""
+    return tuple(found for found in overview.rollouts if found.version and found.machines_total)
 
 
 def _went_wrong(machine: Machine) -> str:
