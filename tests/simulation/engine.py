@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from tests.simulation.service import ADDRESS, GROUP
 
 from argosy.base.loop import Backoff
 from argosy.formats.omaha.codes import EventResult, EventType
-from argosy.formats.omaha.model import Event
+from argosy.formats.omaha.model import Event, Progress, Stage
 from argosy.formats.payload import APPLICATION_ID
 from argosy.node.slots import machine as slots
 from argosy.node.slots.model import other
@@ -17,8 +17,9 @@ from argosy.node.update import memory, omaha
 from argosy.node.update.config import Settings
 from argosy.node.update.model import Answer, Check, Install, Observation, Offer, State, Wait
 from argosy.node.update.model import Machine as Identity
-from argosy.node.update.plan import plan
+from argosy.node.update.plan import armed_version, current_progress, plan, progress_due_s
 from argosy.node.update.problems import Code, Problem, problem
+from argosy.node.update.progress import Told, said
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine
@@ -47,6 +48,7 @@ class Engine:
         self.wanted = ""
         self.reason = ""
         self._offer: Offer | None = None
+        self._told: Told | None = None
         self._busy = False
         self._event_failures = 0
         self._events_due_s = 0.0
@@ -66,6 +68,15 @@ class Engine:
         """Look now: something has changed."""
         self._again(0.0)
 
+    def say_goodbye(self) -> None:
+        """The machine goes down, in an orderly way."""
+        seen = self._observe()
+        current = current_progress(seen)
+        if self.wanted and current is not None:
+            progress = replace(current, stage=Stage.REBOOTING)
+            check = Check("the machine goes down", quiet=True, progress=progress)
+            self._take(check, seen, self._send(check=False, progress=progress))
+
     def _again(self, in_s: float) -> None:
         self._wake += 1
         number = self._wake
@@ -76,7 +87,6 @@ class Engine:
             return
         seen = self._observe()
         action = plan(seen)
-        self.reason = action.reason
         match action:
             case Check():
                 self._check(action, seen)
@@ -99,13 +109,21 @@ class Engine:
             offer=self._offer,
             waiting_events=len(disk.events),
             events_due_s=self._events_due_s,
+            reboot=machine.locksmith.why,
+            probing="its probes do not pass yet" if state.in_trial else "",
+            told=self._told,
         )
 
     def _settings(self) -> Settings:
-        return Settings(GROUP, ADDRESS, version=self.machine.version, application=APPLICATION_ID)
+        machine = self.machine
+        return Settings(
+            *(GROUP, ADDRESS, machine.locksmith.settings.strategy),
+            version=machine.version,
+            application=APPLICATION_ID,
+        )
 
     def _wait(self, action: Wait, seen: Observation) -> None:
-        self._offer = None
+        self.reason, self._offer = action.reason, None
         wanted = f"version {action.armed} is installed" if action.armed else ""
         if wanted != self.wanted:
             self.wanted = wanted
@@ -113,24 +131,36 @@ class Engine:
         pauses = [] if action.until_s is None else [action.until_s - seen.now_s]
         if seen.waiting_events:
             pauses.append(self._events_due_s - seen.now_s)
+        if (due_s := progress_due_s(seen)) is not None:
+            pauses.append(due_s - seen.now_s)
         if pauses:
             self._again(max(1.0, min(pauses)))
 
     def _check(self, action: Check, seen: Observation) -> None:
         machine, agenda = self.machine, self.machine.world.agenda
-        answer = self._send(check=not action.quiet)
-        self._events_heard(answer.heard)
-        machine.disk.state = memory.checked(
-            machine.disk.state, action, answer, seen.now_s, machine.wall_s, agenda.random.random()
-        )
-        self._offer = answer.offer
+        self._take(action, seen, self._send(check=not action.quiet, progress=action.progress))
         if agenda.happens(machine.world.faults_now().killed):
             machine.engine = Engine(machine)
             machine.after(agenda.between(1.0, 10.0), machine.engine.start)
         else:
             self._again(agenda.between(0.05, 1.0))
 
-    def _send(self, *, check: bool, ping: bool = True) -> Answer:
+    def _take(self, action: Check, seen: Observation, answer: Answer) -> None:
+        machine, chance = self.machine, self.machine.world.agenda.random.random()
+        self._events_heard(answer.heard)
+        machine.disk.state = memory.checked(
+            machine.disk.state, action, answer, seen.now_s, machine.wall_s, chance
+        )
+        if action.progress:
+            self._told = said(action.progress, self._told, seen.now_s, heard=answer.heard)
+        if answer.withdrawn and armed_version(machine.state) == answer.withdrawn.version:
+            machine.perform(slots.invalidate(machine.state))
+            event, machine.disk.state = memory.dropped(machine.disk.state, answer.withdrawn)
+            machine.disk.events.append(event)
+            self._told, self._events_due_s = None, machine.up_s
+        self._offer = answer.offer
+
+    def _send(self, *, check: bool, ping: bool = True, progress: Progress | None = None) -> Answer:
         machine = self.machine
         identity = Identity(
             *(APPLICATION_ID, machine.version, GROUP),
@@ -139,7 +169,9 @@ class Engine:
             host_name=machine.name,
         )
         told = len(machine.disk.events)
-        request = omaha.request(identity, events=tuple(machine.disk.events), check=check, ping=ping)
+        request = omaha.request(
+            identity, events=tuple(machine.disk.events), check=check, ping=ping, progress=progress
+        )
         answer = machine.world.service.ask(request)
         if answer.heard:
             del machine.disk.events[:told]

@@ -24,7 +24,7 @@ def group_name(number: int) -> str:
 
 
 class Etcd:
-    """`changed` is called when what machines may wait for has changed."""
+    """`changed` is called when something may have become better for those who wait."""
 
     def __init__(
         self, agenda: Agenda, locks: Sequence[int], lost: float, changed: Callable[[], None]
@@ -85,6 +85,8 @@ class Etcd:
     def _write(self, locks: Locks, group: str, semaphore: Semaphore) -> bool:
         if locks.revision != self.locks.revision:
             return False
-        self.locks = Locks({**self.locks.semaphores, group: semaphore}, locks.revision + 1)
-        self._changed()
+        fewer = len(semaphore.ids) < len(locks.of(group).ids)
+        self.locks = Locks({**locks.semaphores, group: semaphore}, locks.revision + 1)
+        if fewer:
+            self._changed()
         return True

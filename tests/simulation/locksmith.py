@@ -9,7 +9,7 @@ from tests.simulation.etcd import AwayError
 
 from argosy.base.loop import Backoff
 from argosy.formats.rebootlock import Holding
-from argosy.formats.rebootwhy import State
+from argosy.formats.rebootwhy import State, Why
 from argosy.node.locksmith.memory import after_look
 from argosy.node.locksmith.model import (
     Back,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _TICK_S = 10.0
 # Who waits for others looks when something has changed; this is the safety net.
 _SLOW_TICK_S = 600.0
+_ENGINE_LOOKS_S = 60.0
 _DRAIN_TICK_S = 5.0
 _DRAINS_S = (0.0, 30.0)
 _POSTPONES_S = 3600.0
@@ -53,6 +54,19 @@ class Locksmith:
         self._failures = 0
         self._token = 0
         self._due_s = 0.0
+        self._told_s = 0.0
+
+    @property
+    def why(self) -> Why:
+        """What it writes down for the engine."""
+        machine, decision, locks = self.machine, self.decision, self.machine.world.etcd.locks
+        return Why(
+            decision.reason,
+            decision.state,
+            self.settings.strategy,
+            wanted=machine.engine.wanted,
+            holds=machine.name in locks.of(machine.group).ids,
+        )
 
     def wake(self) -> None:
         """Something of this machine has changed."""
@@ -70,7 +84,10 @@ class Locksmith:
         """One round."""
         self.machine.steps += 1
         seen = self.observe()
-        self.decision = decision = plan(seen)
+        before, self.decision = self.decision, plan(seen)
+        decision = self.decision
+        if seen.wanted and decision.reason != before.reason:
+            self._tell_engine(at_once=decision.state != before.state)
         try:
             pause_s = self._perform(decision, seen)
             self._failures = 0
@@ -79,6 +96,13 @@ class Locksmith:
             pause_s = _FAILED.pause_s(self._failures, self._chance())
         if self.machine.is_up:
             self._again(pause_s)
+
+    def _tell_engine(self, *, at_once: bool) -> None:
+        """It looks every second; that now another machine has the lock is not always news for the service."""
+        now_s = self.machine.world.agenda.now_s
+        if at_once or now_s - self._told_s >= _ENGINE_LOOKS_S:
+            self._told_s = now_s
+            self.machine.engine.wake()
 
     def _again(self, in_s: float) -> None:
         self._token += 1

@@ -164,6 +164,7 @@ class Machine:
         """In an orderly way."""
         if self.going_down:
             return
+        self.engine.say_goodbye()
         self.going_down = True
         self.after(self.world.agenda.between(*_STOPS_S), self._shut_down)
 

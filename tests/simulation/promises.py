@@ -18,10 +18,14 @@ _MASS = "it would be half or more"
 
 
 class Promises:
-    """`most_away` is the largest number of machines that were away with a lock, in all groups together."""
+    """`most_away` is the largest number of machines that were away with a lock, in all groups together.
+
+    `held_s` says for how long locks were held by machines that gave them back after the reboot.
+    """
 
     def __init__(self, world: World) -> None:
         self.most_away = 0
+        self.held_s: list[float] = []
         self._world = world
         self._away: dict[str, set[str]] = {}
 
@@ -53,6 +57,7 @@ class Promises:
                 self._demand(not machine.going_down, machine, "gives its lock back and goes down")
             else:
                 self._demand(not machine.lacks, machine, f"gives its lock back, and lacks {machine.lacks}")
+                self.held_s.append(machine.wall_s - holding.since_s)
             away.discard(holder)
             return
         after_s = machine.locksmith.settings.stale_after_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from argosy.formats.omaha import model as omaha
@@ -85,7 +86,8 @@ class Service:
         response = self._answer(request)
         if lost:
             return Answer(_NO_ANSWER.sentence, problem=_NO_ANSWER)
-        return understand(response, APPLICATION_ID, checked=request.apps[0].update_check is not None)
+        answer = understand(response, APPLICATION_ID, checked=request.apps[0].update_check is not None)
+        return replace(answer, reads_progress=response.server == omaha.SERVER)
 
     def _answer(self, request: omaha.Request) -> omaha.Response:
         """Nothing in there waits, for there is no disk."""

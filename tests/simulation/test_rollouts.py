@@ -154,6 +154,13 @@ def test_a_bad_version_is_tried_by_one_of_a_thousand(quality: Quality) -> None:
     assert all("2.0.0 was stopped for the group stable" in reason for reason in others)
 
 
+def test_a_bad_version_is_taken_back_from_those_who_have_installed_it() -> None:
+    """Without waves all install it; only those who went down before the first fell back have tried it."""
+    outcome = simulate(replace(THOUSAND, locks=(5,), quality=Quality.UNHEALTHY, days=0.25))
+    assert outcome.tried == len(outcome.fell_back) == 5
+    assert len(outcome.waiting) == 1000
+
+
 def test_a_version_that_is_bad_on_a_few_of_a_thousand_stops_in_its_wave() -> None:
     """The first wave's machine may be a good one; of the 100 of the second, about five fail."""
     outcome = simulate(replace(THOUSAND, policy=CAREFUL, quality=Quality.UNHEALTHY, bad_part=0.05, days=0.25))

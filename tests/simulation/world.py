@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +29,8 @@ class Outcome:
     """How it ended. Times are seconds since the publishing; `finished_s` is None if it did not finish.
 
     `committed_s`: when each machine had proved the new version; `tried` have booted it, `dead` are down for
-    good. Machines that `fell_back`, and those `waiting` with the old version, have each a reason.
+    good. Machines that `fell_back`, and those `waiting` with the old version, have each a reason. `most_away`
+    were away with a lock at once; `lock_s` is for how long a machine holds its lock (median).
     """
 
     finished_s: float | None
@@ -38,6 +40,7 @@ class Outcome:
     dead: int
     waiting: dict[str, str]
     most_away: int
+    lock_s: float
 
 
 class World:
@@ -200,6 +203,7 @@ class World:
                 if machine.is_up and machine.version != NEW
             },
             most_away=self.promises.most_away,
+            lock_s=statistics.median(self.promises.held_s or [0.0]),
         )
 
 
