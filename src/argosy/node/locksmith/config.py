@@ -69,7 +69,11 @@ def parse_endpoints(text: str) -> tuple[str, ...]:
 
 
 def _windows(values: Mapping[str, Value]) -> tuple[Window, ...]:
-    start, length = values.get("REBOOT_WINDOW_START"), values.get("REBOOT_WINDOW_LENGTH")
+    """Of the original's two names for each, the longer one goes first."""
+    start, length = (
+        values.get(_DAEMON + name) or values.get(name)
+        for name in ("REBOOT_WINDOW_START", "REBOOT_WINDOW_LENGTH")
+    )
     try:
         return parse_windows(start.text if start else "", length.text if length else "")
     except ValueError as error:
