@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from argosy.base.errors import ArgosyError
 from argosy.base.etcd import Etcd
@@ -39,6 +39,8 @@ from argosy.node.locksmith.sightings import Sightings
 
 log = logging.getLogger(__name__)
 
+Action = Callable[[Client, str], Awaitable[None]]
+
 
 class Api:
     """Answers requests. `now_s` are seconds since 1970."""
@@ -52,29 +54,24 @@ class Api:
 
     async def handle(self, request: Request) -> Response:
         """Answer one request."""
+        who = request.peer or "somebody"
         try:
-            await self._do(request)
+            action, client = self._understand(request)
+            who = f"{client.id} of group {client.group}"
+            await action(client, request.peer)
         except FleetLockError as error:
-            return self._no(request, error)
+            return _no(request, who, error)
         except ArgosyError as error:
-            return self._no(request, FleetLockError(Kind.FAILED_SEM_INIT, str(error)))
+            return _no(request, who, FleetLockError(Kind.FAILED_SEM_INIT, str(error)))
         return Response(200)
 
-    def _no(self, request: Request, error: FleetLockError) -> Response:
-        log.info("%s for %s: %s", request.path, request.peer or "a client", error)
-        headers = [("content-type", "application/json")]
-        if error.kind is Kind.METHOD_NOT_ALLOWED:
-            headers.append(("allow", "POST"))
-        return Response(STATUS[error.kind], headers, encode_reason(error))
-
-    async def _do(self, request: Request) -> None:
+    def _understand(self, request: Request) -> tuple[Action, Client]:
         actions = {PRE_REBOOT: self._lock, STEADY_STATE: self._unlock}
         if request.path not in actions:
             raise FleetLockError(Kind.NOT_FOUND, f"there are only {PRE_REBOOT} and {STEADY_STATE}")
         if request.method != "POST":
             raise FleetLockError(Kind.METHOD_NOT_ALLOWED, "POST is the only method")
-        client = decode_client(request.header(HEADER), request.body)
-        await actions[request.path](client, request.peer)
+        return actions[request.path], decode_client(request.header(HEADER), request.body)
 
     async def _lock(self, client: Client, peer: str) -> None:
         check_group(await self._store.read(), client)
@@ -125,3 +122,11 @@ class Api:
             await self._sightings.forget(client_id)
         if is_news(sightings.get(client.id), member, now_s):
             await self._sightings.note(client.id, Sighting(now_s, member))
+
+
+def _no(request: Request, who: str, error: FleetLockError) -> Response:
+    log.info("no %r for %s: %s", request.path, who, error)
+    headers = [("content-type", "application/json")]
+    if error.kind is Kind.METHOD_NOT_ALLOWED:
+        headers.append(("allow", "POST"))
+    return Response(STATUS[error.kind], headers, encode_reason(error))
