@@ -49,7 +49,7 @@ FORMER = replace(
         (BROKEN, "best-effort", Stage.INSTALLED, BROKEN.answer),
         (FORMER, "best-effort", Stage.INSTALLED, FORMER.answer),
         (DRAINS, "best-effort", Stage.REBOOTING, DRAINS.answer),
-        (REBOOTS, "reboot", Stage.REBOOTING, WANTED),
+        (REBOOTS, "reboot", Stage.REBOOTING, ""),
     ],
 )
 def test_what_an_installed_version_waits_for(

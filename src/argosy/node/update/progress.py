@@ -38,7 +38,8 @@ def waiting(version: str, strategy: str, why: RebootWhy | None) -> Progress:
         return Progress(Stage.INSTALLED, version)  # locksmithd is not there, or has not heard of it yet.
     planned = why.holds and why.state is RebootState.REBOOT_PLANNED
     stage = Stage.REBOOTING if planned or why.state is RebootState.REBOOTING else Stage.INSTALLED
-    return Progress(stage, version, reason=why.answer)
+    # Why it reboots is clear, if nothing is left to be done before.
+    return Progress(stage, version, reason="" if why.answer == why.wanted else why.answer)
 
 
 def due_s(current: Progress | None, told: Told | None, now_s: float) -> float | None:
