@@ -144,7 +144,7 @@ def _rollback(arguments: argparse.Namespace) -> int:
     _, new = _versions(site, before)
     folder = _proof_folder(arguments.proof, site)
     for name in before:
-        _type("ssh", name, "--name", site.cluster.name, "--", _SOON)
+        _on(site, name, _SOON)
     bad = paths.shipped("examples") / "rollout" / "bad-version.toml"
     with _watched(site, folder) as watched:
         _offer(site, _build(site, new, "--manifest", str(bad)))
@@ -219,15 +219,7 @@ def _offer(site: Site, release: Path) -> None:
     """Publish a release, and have the machines ask for it now: on their own they do within the hour."""
     _type("publish", str(release), "--channel", _CHANNEL, "--name", site.cluster.name)
     for machine in site.cluster.machines:
-        _type(
-            "ssh",
-            machine.name,
-            "--name",
-            site.cluster.name,
-            "--",
-            "update_engine_client",
-            "-check_for_update",
-        )
+        _on(site, machine.name, "update_engine_client", "-check_for_update")
 
 
 def _follow(site: Site, *, ends_with: int = 0) -> None:
@@ -255,6 +247,10 @@ def _type(*words: str, ends_with: int = 0) -> None:
     code = run([*_ARGOSY, *words], capture=False, check=False).returncode
     if code != ends_with:
         raise ArgosyError(f"`argosy {shlex.join(words)}` ended with {code}")
+
+
+def _on(site: Site, machine: str, *words: str) -> None:
+    _type("ssh", "--name", site.cluster.name, machine, "--", *words)
 
 
 def _read(kind: type[Answer], *words: str) -> Answer:
