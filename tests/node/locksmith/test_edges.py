@@ -38,7 +38,9 @@ def test_defaults_are_the_originals(tmp_path: Path) -> None:
 
 
 def test_windows_have_the_originals_two_names(tmp_path: Path) -> None:
-    text = "LOCKSMITHD_REBOOT_WINDOW_START=Thu 23:00\nREBOOT_WINDOW_START=Mon 1:00\nREBOOT_WINDOW_LENGTH=1h30m\n"
+    text = "REBOOT_WINDOW_START=Mon 01:00\nREBOOT_WINDOW_LENGTH=1h30m\n"
+    assert [str(window) for window in settings(tmp_path, text).windows] == ["Mon 01:00 for 1:30:00"]
+    text += "LOCKSMITHD_REBOOT_WINDOW_START=Thu 23:00\n"
     assert [str(window) for window in settings(tmp_path, text).windows] == ["Thu 23:00 for 1:30:00"]
     with pytest.raises(InputError, match="belong together"):
         settings(tmp_path, "LOCKSMITHD_REBOOT_WINDOW_START=04:00\n")
