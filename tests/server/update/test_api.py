@@ -292,4 +292,28 @@ def test_numbers(server: Server, operator: httpx.Client, tmp_path: Path) -> None
     [machines] = [line for line in lines if line.startswith("argosy_update_machines{")]
     assert 'group="stable",state="current",version="4892.0.0"' in machines
     assert machines.endswith(" 1.0")
+    [stands] = [
+        line for line in lines if line.startswith("argosy_update_rollouts_stopped") and "stable" in line
+    ]
+    assert stands.endswith(" 0.0")
     assert any(line.startswith("argosy_update_packages{") and line.endswith(" 1.0") for line in lines)
+
+
+def test_a_rollout_and_what_stops_it(server: Server, operator: httpx.Client, tmp_path: Path) -> None:
+    publish(operator, small_payload(tmp_path / "1", "4892.0.0", server.keys))
+    machines = [Machine(server.address, id_, "4890.0.0") for id_ in (ID, FELL)]
+    assert [machine.ask().status for machine in machines] == ["ok", "noupdate"]
+    found = operator.get("/groups/stable/rollout").json()
+    assert (found["state"], found["version"], found["wave"]) == (
+        "rolling",
+        "4892.0.0",
+        {"number": 1, "of": 2, "limit": 1},
+    )
+    assert len(operator.get("/groups/stable/rollout?limit=1").json()["machines"]) == 1
+    assert refused(operator.get("/groups/nothere/rollout")) == (404, "not-found")
+    operator.patch("/groups/stable", json={"abort": "4892.0.0"})
+    assert operator.get("/groups/stable/rollout").json()["state"] == "aborted"
+    metrics = httpx.get(f"{server.address}/metrics").text
+    assert re.search(r'^argosy_update_rollouts_stopped\{.*group="stable"\} 1\.0$', metrics, re.MULTILINE)
+    operator.patch("/groups/stable", json={"retry": "4892.0.0"})
+    assert operator.get("/groups/stable/rollout").json()["state"] == "rolling"

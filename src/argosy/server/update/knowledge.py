@@ -121,6 +121,12 @@ class Knowledge:
         """How many machines the application has."""
         return sum(sum(states.values()) for states in (await self._count_states(app)).values())
 
+    async def rollouts(self, app: str = APPLICATION_ID) -> tuple[api.Rollout, ...]:
+        """How every group gets on, without the machines."""
+        known = self._app(app)
+        present = await run_sync(self._count_present, app)
+        return tuple(self._rollout(known, known.groups[name], present) for name in sorted(known.groups))
+
     async def events(
         self, app: str = APPLICATION_ID, *, machine: str | None = None, limit: int = 100
     ) -> tuple[api.Event, ...]:
@@ -137,7 +143,6 @@ class Knowledge:
         rows = await run_sync(
             lambda: views.list_machines(self._database, app, None, None, "", machines, urgent=True)
         )
-        present = await run_sync(self._count_present, app)
         return api.Overview(
             now=datetime.fromtimestamp(self._clock(), UTC),
             channels=self.channels(app),
@@ -145,9 +150,7 @@ class Knowledge:
             machines=tuple(self._shown(known, row) for row in rows),
             machines_total=sum(sum(states.values()) for states in counts.values()),
             events=await self.events(app, limit=events),
-            rollouts=tuple(
-                self._rollout(known, known.groups[name], present) for name in sorted(known.groups)
-            ),
+            rollouts=await self.rollouts(app),
         )
 
     async def counts(self) -> dict[tuple[str, str, str, api.State], int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from prometheus_client import Gauge
 
+from argosy.formats.updateapi import RolloutState
 from argosy.server.metrics import Metrics
 from argosy.server.update.service import UpdateService
 
 # Anyone may invent versions and groups; labels must not grow without end.
 _MOST_LABELS = 200
 _OTHER = "other"
+_STANDS = (RolloutState.STOPPED, RolloutState.ABORTED)
 
 
 class Numbers:
@@ -29,6 +31,12 @@ class Numbers:
             ["app", "group"],
             registry=metrics.registry,
         )
+        self._rollouts = Gauge(
+            "argosy_update_rollouts_stopped",
+            "Groups in which a rollout does not go on until somebody looks at it: 1, else 0.",
+            ["app", "group"],
+            registry=metrics.registry,
+        )
         self._packages = Gauge("argosy_update_packages", "Payloads kept.", ["app"], registry=metrics.registry)
 
     async def measure(self) -> None:
@@ -41,8 +49,11 @@ class Numbers:
         if rest:
             self._machines.labels(_OTHER, _OTHER, _OTHER, _OTHER).set(rest)
         self._stopped.clear()
+        self._rollouts.clear()
         self._packages.clear()
         for known in self._service.applications():
             self._packages.labels(known).set(len(self._service.packages(known)))
             for its in await self._service.groups(known):
                 self._stopped.labels(known, its.name).set(len(its.stopped))
+            for found in await self._service.rollouts(known):
+                self._rollouts.labels(known, found.group).set(found.state in _STANDS)
