@@ -9,7 +9,7 @@ from argosy.node.update import omaha
 from argosy.node.update.problems import UpdateError, withdrawn_problem
 from argosy.node.update.tasks import InstallTask
 
-_EVERY_S = 5.0
+_EVERY_S = 3.0
 _TIMEOUT_S = 10.0
 
 
