@@ -35,7 +35,8 @@ vm: dev ## the tests that boot virtual machines
 chaos: dev ## thirty power cuts at random moments of updates, in virtual machines
 	@$(PYTHON) -m tests.vm.chaos
 
-bench: dev ## measure, as ratios against references in the same run
+bench: ## measure, as ratios against references in the same run
+	@ARGOSY_EXTRAS=dev,bench ./argosy --help >/dev/null
 	@$(PYTHON) -m bench
 
 docs: dev ## check that the docs' links and commands exist

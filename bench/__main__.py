@@ -14,19 +14,21 @@ from argosy.base.files import replace_file
 from argosy.base.progress import Progress
 from argosy.cli.progress import terminal_progress
 from argosy.image.build import Request, ensure_release
-from bench import apply, boot, daemons, service, sizes
+from bench import apply, boot, daemons, plot, rollout, service, sizes
 
 _RESULTS = Path(__file__).parent / "results"
+_PICTURE = Path(__file__).parents[1] / "docs/images/rollout.svg"
 _EPILOG = """\
 examples:
-  python -m bench                     all of it, about 25 minutes
+  python -m bench                     all of it, about half an hour
   python -m bench boot --runs 5       CPU seconds from power-on to healthy, against a plain Debian root
   python -m bench apply --runs 5      CPU and memory of a full update, against the least possible
   python -m bench sizes               /usr, packed release, initrd
   python -m bench service             checks a second of the update service with 100,000 known machines
+  python -m bench rollout             time of 1,000 simulated machines to update, and the docs' plot of it
   python -m bench daemons             memory and CPU of our daemons after ten idle minutes (needs root)
 """
-_PARTS = ("boot", "sizes", "apply", "service", "daemons")
+_PARTS = ("boot", "sizes", "apply", "service", "rollout", "daemons")
 
 
 def main() -> int:
@@ -61,6 +63,11 @@ def _part(part: str, arguments: argparse.Namespace, progress: Progress) -> Any:
         return [asdict(result) for result in daemons.measure(arguments.idle, progress)]
     if part == "service":
         return [asdict(result) for result in service.measure(progress)]
+    if part == "rollout":
+        plot.need()  # Before minutes of work, not after.
+        found = rollout.measure(progress)
+        replace_file(_PICTURE, plot.draw(found))
+        return asdict(found)
     release = ensure_release(Request(), progress).folder
     if part == "boot":
         return asdict(boot.measure(release, arguments.runs, progress))
