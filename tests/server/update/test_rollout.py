@@ -138,14 +138,17 @@ SEEN = Machine(
 
 
 def test_last_words_are_read_in_the_light_of_what_came_after() -> None:
-    asked = as_seen(SEEN, group(), None, NOW_S)
+    asked = as_seen(SEEN, group(), None, 0.0, NOW_S)
     assert (asked.state, asked.reason) == (
         State.WAITING,
         "has not asked since 5.0.0 was given to stable",
     )
-    assert as_seen(replace(SEEN, version="5.0.0"), group(), None, NOW_S).state is State.CURRENT
+    assert as_seen(replace(SEEN, version="5.0.0"), group(), None, 0.0, NOW_S).state is State.CURRENT
     told = replace(SEEN, state=State.REBOOTING, reason="reboots into 5.0.0")
-    assert as_seen(told, group(), grant("me"), NOW_S) == told
-    assert as_seen(told, group(), grant("me", ago_s=7200), NOW_S).reason == (
+    assert as_seen(told, group(), grant("me"), 0.0, NOW_S) == told
+    assert as_seen(told, group(), grant("me", ago_s=7200), 0.0, NOW_S).reason == (
         "has not been heard of since 2026-11-22 09:00 UTC; then: reboots into 5.0.0"
     )
+    waits = replace(SEEN, state=State.WAITING, reason="nothing was published to stable yet")
+    assert as_seen(waits, group(), None, NOW_S, NOW_S).reason == asked.reason
+    assert as_seen(waits, group(), None, 0.0, NOW_S) == waits

@@ -146,7 +146,7 @@ def problem(code: Code, sentence: str, *, hint: str = "", http_status: int = 0) 
 
 def withdrawn_problem(version: str, reason: str) -> Problem:
     """The service took back what it had offered."""
-    return problem(Code.WITHDRAWN, f"version {version} is not to be taken: {reason or 'it was withdrawn'}")
+    return problem(Code.WITHDRAWN, reason or f"version {version} was withdrawn")
 
 
 def payload_problem(error: payload.PayloadError) -> Problem:

@@ -162,7 +162,11 @@ class Knowledge:
         """A row of the machines, as it is to be understood now."""
         machine = views.machine(row, known.failures.get(row.id, {}))
         group = known.groups.get(row.group)
-        return as_seen(machine, group, known.grants.get(row.id), self._clock()) if group else machine
+        if group is None:
+            return machine
+        turns = known.turns.get(group.channel.name)
+        given_s = turns[-1].at_s if turns else 0.0
+        return as_seen(machine, group, known.grants.get(row.id), given_s, self._clock())
 
     def _rollout(self, known: Application, group: Group, present: Mapping[str, Population]) -> api.Rollout:
         population = present.get(group.name, {})

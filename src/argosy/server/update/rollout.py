@@ -61,13 +61,21 @@ def on_target(group: Group, version: str, state: State) -> bool:
     return order(version) >= order(target.version) and version not in group.channel.withdrawn
 
 
-def as_seen(machine: api.Machine, group: Group, grant: Grant | None, now_s: float) -> api.Machine:
-    """A machine's last words, in the light of what happened since it spoke."""
+def as_seen(
+    machine: api.Machine, group: Group, grant: Grant | None, given_s: float, now_s: float
+) -> api.Machine:
+    """A machine's last words, in the light of what happened since it spoke.
+
+    `given_s` is when the group's channel took its version.
+    """
     target = group.channel.package
     if grant and overdue(grant, group, now_s):
         since = f"{machine.seen:%Y-%m-%d %H:%M} UTC"
         return replace(machine, reason=f"has not been heard of since {since}; then: {machine.reason}")
-    if machine.state is State.CURRENT and target and not on_target(group, machine.version, machine.state):
+    if target is None or on_target(group, machine.version, machine.state):
+        return machine
+    unaware = machine.state is State.WAITING and machine.seen.timestamp() < given_s
+    if machine.state is State.CURRENT or unaware:
         reason = f"has not asked since {target.version} was given to {group.channel.name}"
         return replace(machine, state=State.WAITING, reason=reason)
     return machine
