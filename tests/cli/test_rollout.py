@@ -14,14 +14,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from tests.cli.test_update import ID, answer, argosy, home, out, server, wrong
 from tests.server.process import Server
 from tests.server.update.small import Machine, small_payload
 
-from argosy.cli.update.rolloutview import Lines, head_lines, rest_words, state_words
+from argosy.cli.update.rolloutview import Lines, drawn, head_lines, rest_words, state_words
 from argosy.formats import updateapi as api
 from argosy.formats.updateapi import Rollout, RolloutState, State, Wave
 
@@ -230,3 +232,24 @@ def test_machines_that_are_not_shown_are_counted() -> None:
 def test_a_state_in_words() -> None:
     assert state_words(replace(MACHINE, state=State.CURRENT)) == "committed"
     assert state_words(replace(MACHINE, state=State.DOWNLOADING, percent=42)) == "downloading 42%"
+
+
+@pytest.mark.parametrize("width", [50, 80, 120])
+@pytest.mark.parametrize("number", [1, 100])
+def test_a_terminal_shows_all_but_the_ends_of_long_reasons(width: int, number: int) -> None:
+    busy = replace(
+        MACHINE, state=State.DOWNLOADING, percent=42, reason="downloads " + "very " * 20 + "slowly"
+    )
+    console = Console(file=StringIO(), width=width, height=24)
+    rollout = replace(ROLLOUT, machines=(busy,) * number, machines_total=number)
+    console.print(drawn(rollout, console.size))
+    assert isinstance(console.file, StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 24
+    [line, *_] = [line for line in lines if "downloading" in line]
+    for words in ("core-01 (3f9a51c2)", "1.0.0", "downloading 42%"):
+        assert words in line
+    assert ("━" in line) == (width >= 90)
+    if number == 1 and width == 120:
+        assert "slowly" in " ".join(lines)

@@ -15,15 +15,18 @@ from argosy.formats.updateapi import Machine, Rollout, RolloutState, State
 from argosy.server.update.words import machine_name
 
 if TYPE_CHECKING:
-    from rich.console import Group
+    from rich.console import ConsoleDimensions, Group
     from rich.table import Table
     from rich.text import Text
 
 Show = Callable[[Rollout], None]
 
-_BAR_CELLS = 12
+_BAR_CELLS = 10
+_ROOM_FOR_BARS = 90
+_ROOM_FOR_LINES = 70
+_WHY_LINES = 3  # what a reason may take if there is room
 _STEP_PERCENT = 10  # how much of a download is worth a line
-_HEAD_LINES = 5
+_HEAD_LINES = 7  # and what stands below
 _COLOURS = {
     State.CURRENT: "green",
     State.WAITING: "yellow",
@@ -109,7 +112,7 @@ def display(*, as_json: bool) -> Iterator[Show]:
         from rich.live import Live
 
         with Live(console=console, auto_refresh=False) as live:
-            yield lambda rollout: live.update(_drawn(rollout, console.height), refresh=True)
+            yield lambda rollout: live.update(drawn(rollout, console.size), refresh=True)
         return
     yield Lines(lambda line: print(line, flush=True)).show
 
@@ -159,38 +162,50 @@ def _without_numbers(text: str) -> str:
     return re.sub(r"\b\d+ (s|min|h|days)\b", "", text)
 
 
-def _drawn(rollout: Rollout, height: int) -> Group:
+def drawn(rollout: Rollout, size: ConsoleDimensions) -> Group:
+    """The head and a table, for a terminal of this size."""
     from rich.console import Group
     from rich.text import Text
 
     machines = in_order(rollout)
-    shown = list(machines)[: max(height - _HEAD_LINES, 3)]
+    shown = list(machines)[: max(size.height - _HEAD_LINES, 3)]
     first, *others = head_lines(rollout)
     head = Text(first, _ROLLOUT_COLOURS.get(rollout.state, "bold"))
     rest = rest_words(rollout, len(shown))
-    return Group(head, *map(Text, others), Text(""), _table(shown), *([Text(rest, "dim")] if rest else []))
+    return Group(
+        head, *map(Text, others), Text(""), _table(shown, size), *([Text(rest, "dim")] if rest else [])
+    )
 
 
-def _table(machines: Sequence[Machine]) -> Table:
+def _table(machines: Sequence[Machine], size: ConsoleDimensions) -> Table:
+    """Reasons take several lines if there is room; else what is too long for the terminal is cut."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    for head in _HEAD[:3]:
-        table.add_column(head, no_wrap=True)
-    table.add_column(_HEAD[3], no_wrap=True, overflow="ellipsis", ratio=1)
+    rows = []
     for machine in machines:
         name, version, _, why = map(visible, _row(machine))
-        table.add_row(Text(name), Text(version), _state(machine), Text(why, "dim"))
+        bar_cells = _BAR_CELLS if size.width >= _ROOM_FOR_BARS else 0
+        rows.append((Text(name), Text(version), _state(machine, bar_cells), Text(why, "dim")))
+    table = Table(
+        box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", expand=True, collapse_padding=True
+    )
+    for column, head in enumerate(_HEAD[:-1]):
+        width = max([len(head), *(len(row[column]) for row in rows)])
+        table.add_column(head, no_wrap=True, width=width)
+    crowded = size.width < _ROOM_FOR_LINES or _WHY_LINES * len(rows) > size.height - _HEAD_LINES
+    table.add_column(_HEAD[-1], no_wrap=crowded, overflow="ellipsis", ratio=1)
+    for row in rows:
+        table.add_row(*row)
     return table
 
 
-def _state(machine: Machine) -> Text:
+def _state(machine: Machine, bar_cells: int) -> Text:
     from rich.text import Text
 
     colour = _COLOURS.get(machine.state, "cyan")
     text = Text(state_words(machine), colour)
-    if machine.percent is not None:
-        full = machine.percent * _BAR_CELLS // 100
-        text.append(" " + "━" * full, colour).append("─" * (_BAR_CELLS - full), "dim")
+    if machine.percent is not None and bar_cells:
+        full = machine.percent * bar_cells // 100
+        text.append(" " + "━" * full, colour).append("─" * (bar_cells - full), "dim")
     return text
