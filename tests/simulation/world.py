@@ -173,12 +173,15 @@ class World:
         """Whether all is done."""
         waiting = any(not self._is_done(machine) for machine in self.machines)
         calm = self.faults.until_s in (float("inf"),) or self.agenda.now_s >= self.faults.until_s
-        self._finished = not waiting and calm and not self.etcd.locks.holders()
+        held = any(not self.machine(holder).is_dead for holder in self.etcd.locks.holders())
+        self._finished = not waiting and calm and not held
         self.agenda.after(_LOOKS_S, self._look)
 
     @staticmethod
     def _is_done(machine: Machine) -> bool:
-        """It runs the new version, or has found out that it cannot."""
+        """It runs the new version, or has found out that it cannot, or is down for good."""
+        if machine.is_dead and machine.world.scenario.operator_s is None:
+            return True
         fell_back = any(failure.version == NEW for failure in machine.records.failures)
         return not machine.lacks and (machine.version == NEW or fell_back)
 
