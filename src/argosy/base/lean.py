@@ -15,3 +15,10 @@ def without_openssl() -> None:
     """This process will have no TLS, and hash with Python's own code. Call it before asyncio is imported."""
     for name in _OPENSSL_MODULES:
         sys.modules.setdefault(name, None)  # type: ignore[arg-type]
+
+
+def with_openssl() -> None:
+    """Take that back, for modules that are imported from now on."""
+    for name in _OPENSSL_MODULES:
+        if name in sys.modules and sys.modules[name] is None:
+            del sys.modules[name]

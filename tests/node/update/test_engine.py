@@ -17,7 +17,7 @@ from argosy.node.update.engine import Edges, Engine, Identity
 from argosy.node.update.model import Answer, Asked, Offer, Operation, Status
 from argosy.node.update.problems import Code, problem
 from argosy.node.update.store import Store
-from argosy.node.update.tasks import Installed, Report, Task
+from argosy.node.update.tasks import CheckTask, Installed, Report, Task
 
 HOUR = 3600.0
 OFFER = Offer(NEW, ("http://a/x",), 1000, payload="sha")
@@ -50,6 +50,10 @@ class World:
             self.machine.slots.invalidate()
             self.machine.slots.arm(found.version)
         tell(Report(installed=found))
+
+    def last_word(self, task: CheckTask, proxies: Mapping[str, str]) -> Answer | None:
+        self.tasks.append((self.now_s, Task(check=task)))
+        return self.answer if isinstance(self.answer, Answer) else None
 
     def engine(self, boot_id: str = "boot") -> Engine:
         return Engine(

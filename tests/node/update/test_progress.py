@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +18,7 @@ from tests.node.update.bench import NEW, OLD, Machine, Service, web
 from tests.node.update.daemon import wait_for
 from tests.node.update.test_engine import World
 
+from argosy.base.run import run
 from argosy.formats.omaha.codes import EventResult, EventType
 from argosy.formats.omaha.model import SERVER, Progress, Stage, Withdrawn
 from argosy.formats.rebootwhy import State as RebootState
@@ -24,8 +28,9 @@ from argosy.node.update.engine import Edges, Engine
 from argosy.node.update.model import Answer, Check, Offer, Operation, State
 from argosy.node.update.model import Machine as Introduced
 from argosy.node.update.problems import Code, UpdateError
+from argosy.node.update.process import WorkerProcess
 from argosy.node.update.progress import Told, due_s, said, waiting
-from argosy.node.update.tasks import InstallTask, slot_places
+from argosy.node.update.tasks import CheckTask, InstallTask, slot_places
 from argosy.node.update.teller import Teller
 
 WANTED = f"version {NEW} is installed"
@@ -156,17 +161,17 @@ def test_the_way_to_the_reboot_is_told(reports: Reports) -> None:
     reports.why = DRAINS
     asyncio.run(engine.step())
     assert reports.told[2:] == [(Stage.REBOOTING, DRAINS.answer)]
-    asyncio.run(engine.say_goodbye())
+    engine.say_goodbye()
     assert len(reports.told) == 3
 
 
 def test_a_reboot_by_hand_is_told_on_the_way_down(reports: Reports) -> None:
     engine = reports.asked_once()
-    asyncio.run(engine.say_goodbye())
+    engine.say_goodbye()
     assert reports.told == []
     install(reports)
     reports.pass_s(engine, 5)
-    asyncio.run(engine.say_goodbye())
+    engine.say_goodbye()
     assert [stage for stage, _ in reports.told] == [Stage.INSTALLED, Stage.REBOOTING]
 
 
@@ -300,3 +305,56 @@ def test_only_our_service_reads_progress(service: tuple[Service, str]) -> None:
     assert omaha.ask(url, request).reads_progress
     known.name = "update.core-os.net"
     assert not omaha.ask(url, request).reads_progress
+
+
+@pytest.fixture
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has a last word sets the proxies of its process: they come back after the test."""
+    for scheme in ("http", "https", "no"):
+        monkeypatch.setenv(f"{scheme}_proxy", "")
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_the_last_word_is_said_without_a_process(service: tuple[Service, str], tmp_path: Path) -> None:
+    known, url = service
+    known.withdrawn = Withdrawn(NEW, "core-02 fell back")
+    introduced = Introduced("app", OLD, "stable")
+    last = Progress(Stage.REBOOTING, NEW)
+    words = CheckTask(introduced, url, str(tmp_path), quiet=True, progress=last)
+    answer = WorkerProcess().last_word(words, {})
+    assert answer is not None
+    assert (answer.heard, answer.withdrawn) == (True, known.withdrawn)
+    assert known.progress == [last]
+
+
+def test_a_daemon_without_openssl_has_a_last_word_too(service: tuple[Service, str], tmp_path: Path) -> None:
+    known, url = service
+    code = f"""
+from argosy.base.lean import without_openssl
+without_openssl()
+import asyncio
+import socket
+import sys
+import time
+from argosy.formats.omaha.model import Progress, Stage
+from argosy.node.update.model import Machine
+from argosy.node.update.process import WorkerProcess
+from argosy.node.update.tasks import CheckTask
+progress = Progress(Stage.REBOOTING, "{NEW}")
+task = CheckTask(Machine("app", "{OLD}", "stable"), "{url}", "{tmp_path}", progress=progress)
+print(WorkerProcess().last_word(task, {{"http": ""}}).heard)
+"""
+    done = run([sys.executable, "-c", code], timeout_s=60)
+    assert done.stdout == b"True\n"
+    assert known.progress == [Progress(Stage.REBOOTING, NEW)]
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_service_that_does_not_answer_keeps_no_machine_up(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        task = CheckTask(Introduced("app", OLD, "stable"), url, str(tmp_path))
+        began_s = time.monotonic()
+        answer = WorkerProcess().last_word(task, {})
+    assert answer is None or not answer.heard
+    assert time.monotonic() - began_s < 15

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 import random
 import socket
@@ -48,7 +46,6 @@ TICK_S = 600.0
 _TRIAL_TICK_S = 20.0
 _FIRST_EVENTS_S = 20.0
 _LAST_STAGE = Stage.REBOOTING
-_GOODBYE_S = 8.0
 _EVENTS = Backoff(first_s=60.0, most_s=3600.0)
 
 
@@ -192,18 +189,20 @@ class Engine:
         why = self._edges.read_reboot()
         return replace(why, at_s=0) if why else None
 
-    async def say_goodbye(self) -> None:
-        """The machine goes down: if it does so for an update, the service hears of it, if it is quick."""
+    def say_goodbye(self) -> None:
+        """The machine goes down: if it does so for an update, the service hears of it."""
         if self.status.operation is not Operation.NEED_REBOOT:
             return
         seen = self.observe()
         current = current_progress(seen)
-        if current is None or (self._told and self._told.heard and self._told.progress.stage is _LAST_STAGE):
+        if current is None or seen.settings is None:
             return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_GOODBYE_S):
-                progress = replace(current, stage=_LAST_STAGE)
-                await self._check(Check("the machine goes down", quiet=True, progress=progress), seen)
+        if self._told and self._told.heard and self._told.progress.stage is _LAST_STAGE:
+            return
+        action = Check("the machine goes down", quiet=True, progress=replace(current, stage=_LAST_STAGE))
+        answer = self._edges.worker.last_word(self._task(action, seen.settings), seen.settings.proxies)
+        if answer:
+            self._take(action, answer)
 
     def why(self) -> Why:
         """Why there is no update, or what is going on."""
@@ -254,15 +253,7 @@ class Engine:
         assert seen.settings is not None
         if not action.quiet:
             self._show(Operation.CHECKING)
-        task = CheckTask(
-            machine=self._machine(seen.settings),
-            server=seen.settings.server,
-            folder=str(self._edges.store.folder),
-            on_demand=action.on_demand,
-            quiet=action.quiet,
-            pin=str(seen.settings.pin or ""),
-            progress=action.progress,
-        )
+        task = self._task(action, seen.settings)
         answer = Answer()
 
         def tell(report: Report) -> None:
@@ -277,6 +268,17 @@ class Engine:
         if answer.problem:
             log.warning("%s", answer.sentence)
         self._take(action, answer)
+
+    def _task(self, action: Check, settings: Settings) -> CheckTask:
+        return CheckTask(
+            machine=self._machine(settings),
+            server=settings.server,
+            folder=str(self._edges.store.folder),
+            on_demand=action.on_demand,
+            quiet=action.quiet,
+            pin=str(settings.pin or ""),
+            progress=action.progress,
+        )
 
     def _take(self, action: Check, answer: Answer) -> None:
         edges = self._edges

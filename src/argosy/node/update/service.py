@@ -85,7 +85,7 @@ async def _serve(edges: Edges, bus: str | None, stop: asyncio.Event) -> bool:
     try:
         await run_until(loop.run(), stop.wait(), face.gone(), _watch_locksmith(engine, loop.wake))
         if stop.is_set() and await _goes_down(bus):
-            await engine.say_goodbye()
+            engine.say_goodbye()
         return stop.is_set()
     finally:
         notify("STOPPING=1")
