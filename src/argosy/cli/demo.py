@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,7 @@ QUORUM = "quorum.jsonl"
 _NAME = "demo"
 _CHANNEL = "stable"
 _GROUP = "stable"
+_SERVICE_WITHIN_S = 300.0
 _ARGOSY = (sys.executable, "-m", "argosy")
 _PROBE = "50-bad-version"
 # Ten minutes for the probes are for real machines and real faults; the demo knows that it will fail.
@@ -122,6 +124,7 @@ def _update(arguments: argparse.Namespace) -> int:
     with _watched(site, folder) as watched:
         _offer(site, release or _build(site, new))
         _follow(site)
+        _await_service(watched.ticker, str(new))
     after = _running(site)
     changed = proof.changes(read(folder / TICKS), old, str(new))
     print("\nWhen clients saw the machines change:")
@@ -226,6 +229,19 @@ def _follow(site: Site, *, ends_with: int = 0) -> None:
     """Show the rollout until it is done, or has stopped."""
     words = ["--until-done", "--group", _GROUP, "--name", site.cluster.name]
     _type("rollout", "watch", *words, ends_with=ends_with)
+
+
+def _await_service(ticker: Ticker, version: str) -> None:
+    """A version is committed when the system is well; the units that are due on it may still be starting."""
+    from argosy.cli.progress import terminal_progress
+    from argosy.lab.ticks import EVERY_S
+
+    deadline = time.monotonic() + _SERVICE_WITHIN_S
+    with terminal_progress() as progress, progress.step("the sample service on every machine"):
+        while time.monotonic() < deadline:
+            if all((answer or "").endswith(f" {version}") for answer in ticker.tally.answers.values()):
+                return
+            time.sleep(EVERY_S)
 
 
 @contextmanager
