@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
-import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from argosy.base.run import Completed, run
+from tests.lab.containers import MACHINES, Containers
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
-_MACHINES = ("core-01", "core-02", "core-03")
 _WITHIN_S = 500.0
 _SAMPLE_S = 0.2
 _UNIT = """\
@@ -31,23 +28,8 @@ Conflicts=two@*.service
 """
 
 
-class Site:
-    """A cluster of three, of this test alone."""
-
-    def __init__(self, state: Path) -> None:
-        self._env = {"XDG_STATE_HOME": str(state)}
-
-    def argosy(self, word: str, *words: str | Path) -> Completed:
-        command = [sys.executable, "-m", "argosy", word, "--name", "drain", *words]
-        return run(command, env=self._env, check=False, timeout_s=600)
-
-    def ssh(self, machine: str, line: str) -> str:
-        """What a command prints there; nothing if the machine is down, or the command fails."""
-        done = self.argosy("ssh", machine, "--", line)
-        return done.text if done.returncode == 0 else ""
-
-    def boots(self) -> dict[str, str]:
-        return {name: self.ssh(name, "cat /proc/sys/kernel/random/boot_id") for name in _MACHINES}
+class Site(Containers):
+    """What this test asks."""
 
     def active(self) -> dict[str, str]:
         """The units that run, each with its machine, as fleet says it."""
@@ -61,7 +43,7 @@ class Site:
     def place(self, unit: str) -> str:
         """The name of the machine on which a unit runs."""
         wanted = self.active()[unit]
-        return next(name for name in _MACHINES if self.ssh(name, "cat /etc/machine-id") == wanted)
+        return next(name for name in MACHINES if self.ssh(name, "cat /etc/machine-id") == wanted)
 
 
 class Sampler:
@@ -99,7 +81,7 @@ def _command(path: Path) -> bytes:
 
 @pytest.fixture
 def site(tmp_path: Path, release: Path) -> Iterator[Site]:
-    site = Site(tmp_path / "state")
+    site = Site("drain", tmp_path / "state")
     try:
         up = site.argosy("up", "--driver", "nspawn", "-n", "3", "--release", release)
         assert up.returncode == 0, up.stderr.decode()
@@ -119,7 +101,7 @@ def test_two_keep_running_while_three_machines_reboot_in_turn(site: Site) -> Non
         # A person reboots a machine that runs one of them; the others are locksmithd's.
         first = site.place("two@1.service")
         told = site.argosy("ssh", first, "--", "sudo locksmithctl reboot").text
-        for name in _MACHINES:
+        for name in MACHINES:
             if name != first:
                 site.ssh(name, "sudo locksmithctl send-need-reboot")
         _all_have_rebooted(site, before)
@@ -139,9 +121,9 @@ def _all_have_rebooted(site: Site, before: dict[str, str]) -> None:
     deadline = time.monotonic() + _WITHIN_S
     while True:
         boots = site.boots()
-        if all(boots[name] not in ("", before[name]) for name in _MACHINES):
+        if all(boots[name] not in ("", before[name]) for name in MACHINES):
             status = site.ssh("core-01", "locksmithctl status --json")
             if status and not json.loads(status)["holders"]:
                 return
-        assert time.monotonic() < deadline, [site.ssh(name, "locksmithctl why") for name in _MACHINES]
+        assert time.monotonic() < deadline, [site.ssh(name, "locksmithctl why") for name in MACHINES]
         time.sleep(2)

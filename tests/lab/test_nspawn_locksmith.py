@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import base64
 import json
-import sys
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-
-from argosy.base.run import Completed, run
+from tests.lab.containers import MACHINES, Containers
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
 
-_MACHINES = ("core-01", "core-02", "core-03")
 _WITHIN_S = 400.0
 _LOCKS = "coreos.com/updateengine/rebootlock/"
 # As the lab's own, but a locksmithd that was killed is there again soon.
@@ -53,34 +50,15 @@ coreos:
 """
 
 
-class Site:
-    """A cluster of three, of these tests alone."""
-
-    def __init__(self, state: Path) -> None:
-        self._env = {"XDG_STATE_HOME": str(state)}
-
-    def argosy(self, word: str, *words: str | Path) -> Completed:
-        command = [sys.executable, "-m", "argosy", word, "--name", "locks", *words]
-        return run(command, env=self._env, check=False, timeout_s=600)
-
-    def ssh(self, machine: str, line: str) -> str:
-        """What a command prints there; nothing if the machine is down."""
-        done = self.argosy("ssh", machine, "--", line)
-        return done.text if done.returncode == 0 else ""
-
-    def boot(self, machine: str) -> str:
-        """Which boot it is in; empty if it is down."""
-        return self.ssh(machine, "cat /proc/sys/kernel/random/boot_id")
-
-    def boots(self) -> dict[str, str]:
-        return {name: self.boot(name) for name in _MACHINES}
+class Site(Containers):
+    """What these tests ask."""
 
     def why(self, machine: str) -> str:
         return self.ssh(machine, "locksmithctl why")
 
     def hosts_that_hold(self, group: str = "") -> list[str] | None:
         """The names of the holders, as whichever machine answers first says it; None if none does."""
-        for name in _MACHINES:
+        for name in MACHINES:
             if answer := self.ssh(name, f"locksmithctl -group '{group}' status --json"):
                 return [holder["host"] or holder["id"] for holder in json.loads(answer)["holders"]]
         return None
@@ -89,7 +67,7 @@ class Site:
         """Wait until something holds; else all machines say why not."""
         deadline = time.monotonic() + within_s
         while not holds():
-            assert time.monotonic() < deadline, [self.why(name) for name in _MACHINES]
+            assert time.monotonic() < deadline, [self.why(name) for name in MACHINES]
             time.sleep(1)
 
     def lock_history(self) -> list[set[str]]:
@@ -109,7 +87,7 @@ class Site:
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Iterator[Site]:
     folder = tmp_path_factory.mktemp("locks")
-    site = Site(folder / "state")
+    site = Site("locks", folder / "state")
     user_data = folder / "user-data"
     user_data.write_text(_USER_DATA)
     words = ("--driver", "nspawn", "-n", "3", "--release", release, "--user-data", user_data)
@@ -126,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, release: Path) -> Iterator[Si
 
 def lose_the_quorum(site: Site, holder: str) -> None:
     """Only one member is left: nobody goes on, and nobody is stuck when the others are back."""
-    others = [name for name in _MACHINES if name != holder]
+    others = [name for name in MACHINES if name != holder]
     before = {name: site.boot(name) for name in others}
     for name in others:
         site.ssh(name, "sudo systemctl stop etcd-member")
@@ -146,7 +124,7 @@ def cut_the_power(site: Site, holder: str) -> None:
 
 def kill_the_leader(site: Site, holder: str) -> None:
     """Of etcd."""
-    for name in _MACHINES:
+    for name in MACHINES:
         status = site.ssh(name, "etcdctl endpoint status -w json")
         if status and (found := json.loads(status)[0]["Status"])["leader"] == found["header"]["member_id"]:
             site.ssh(name, "sudo systemctl kill --signal=KILL etcd-member")
@@ -159,7 +137,7 @@ def test_all_reboot_one_after_another_whatever_is_killed(site: Site) -> None:
     before = site.boots()
     for name in ("core-01", "core-03"):
         site.ssh(name, "echo LOCKSMITHD_GROUP=left | sudo tee -a /etc/coreos/update.conf")
-    for name in _MACHINES:
+    for name in MACHINES:
         site.ssh(name, "sudo locksmithctl send-need-reboot")
     faults = [lose_the_quorum, cut_the_power, kill_the_leader]
     struck: list[str] = []
@@ -173,16 +151,16 @@ def test_all_reboot_one_after_another_whatever_is_killed(site: Site) -> None:
             if faults and holder not in struck:
                 struck.append(holder)
                 faults.pop(0)(site, holder)
-        for name in _MACHINES:
+        for name in MACHINES:
             site.ssh(name, "sudo systemctl kill --signal=KILL locksmithd")
         boots = site.boots()
-        return not holders and all(boots[name] not in ("", before[name]) for name in _MACHINES)
+        return not holders and all(boots[name] not in ("", before[name]) for name in MACHINES)
 
     site.wait(over)
     assert not faults
     history = site.lock_history()
     assert max(len(holders) for holders in history) == 1
-    assert len(set().union(*history)) == len(_MACHINES), "each of them took the lock"
+    assert len(set().union(*history)) == len(MACHINES), "each of them took the lock"
 
 
 # A machine that never returns
