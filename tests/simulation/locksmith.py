@@ -54,6 +54,7 @@ class Locksmith:
         self._failures = 0
         self._token = 0
         self._due_s = 0.0
+        self._saw_full = False
         self._told_s = 0.0
 
     @property
@@ -78,7 +79,16 @@ class Locksmith:
             self.waits = False
             in_s = self.machine.world.agenda.between(0.0, 1.5 * _TICK_S)
             if self.machine.world.agenda.now_s + in_s < self._due_s:
-                self._again(in_s)
+                self.machine.after(in_s, self._glance)
+
+    def _glance(self) -> None:
+        """Who saw that no lock is left, and would see that again, need not look: it is still so."""
+        etcd = self.machine.world.etcd
+        full = etcd.locks.of(self.machine.group).semaphore <= 0
+        if self._saw_full and full and etcd.answers(self.machine):
+            self.waits = True
+        else:
+            self._again(0.0)
 
     def step(self) -> None:
         """One round."""
@@ -86,6 +96,7 @@ class Locksmith:
         seen = self.observe()
         before, self.decision = self.decision, plan(seen)
         decision = self.decision
+        self._saw_full = seen.locks is not None and seen.locks.of(self.machine.group).semaphore <= 0
         if seen.wanted and decision.reason != before.reason:
             self._tell_engine(at_once=decision.state != before.state)
         try:

@@ -18,7 +18,7 @@ from argosy.formats.updateapi import CAREFUL, Policy
 from argosy.node.locksmith.model import Settings, Strategy
 from argosy.node.locksmith.windows import parse_windows
 
-SCENARIOS = int(os.environ.get("ARGOSY_SCENARIOS", "60"))
+SCENARIOS = int(os.environ.get("ARGOSY_SCENARIOS", "40"))
 LOCK = Settings(Strategy.ETCD_LOCK)
 NIGHTLY = parse_windows("23:30", "5h")
 
