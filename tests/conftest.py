@@ -21,12 +21,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests that need root share networks, mounts and cgroups: one worker runs them, one after another."""
+    """Tests that need root (namespaces, mounts, control groups) are skipped without it."""
     for item in items:
-        if item.get_closest_marker("root") is None:
-            continue
-        item.add_marker(pytest.mark.xdist_group("root"))
-        if os.getuid() != 0:
+        if item.get_closest_marker("root") is not None and os.getuid() != 0:
             item.add_marker(pytest.mark.skip(reason="needs root (namespaces, nspawn)"))
 
 

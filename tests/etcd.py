@@ -102,8 +102,10 @@ class Member:
         self.pid = start_detached([*program("etcd"), *words], log=self.folder / f"{self.name}.log")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send a signal: SIGSTOP freezes, SIGCONT goes on."""
+        """Send a signal: SIGSTOP freezes, SIGCONT goes on. Frozen are all threads when this returns."""
         os.kill(self.pid, number)
+        if number is signal.SIGSTOP:
+            os.waitpid(self.pid, os.WUNTRACED)
 
     def kill(self) -> None:
         """End it at once, as a power cut would, and wait until it is gone."""

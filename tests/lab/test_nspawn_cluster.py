@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import socket
 import subprocess
 import sys
@@ -15,7 +16,9 @@ from typing import Any
 
 import pytest
 
+from argosy.base.files import link_or_copy
 from argosy.base.run import Completed, run
+from argosy.formats.release import USR_IMAGE
 from argosy.lab import process
 
 pytestmark = [pytest.mark.root, pytest.mark.timeout(1200)]
@@ -76,6 +79,16 @@ def user(tmp_path: Path) -> Iterator[User]:
         user.argosy("destroy", "--name", _NAME)
 
 
+@pytest.fixture(scope="module")
+def own(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The release with a /usr of its own: clusters that have the same file share their loop devices."""
+    folder = tmp_path_factory.mktemp("release")
+    for file in release.iterdir():
+        copy = shutil.copyfile if file.name == USR_IMAGE else link_or_copy
+        copy(file, folder / file.name)
+    return folder
+
+
 def _left(cluster_id: str, folder: Path, namespace: str) -> list[str]:
     """Whatever of a cluster is still on the host.
 
@@ -126,8 +139,8 @@ def _where(user: User, asked: str) -> str:
     return ""
 
 
-def test_a_cluster_lives_survives_and_leaves_nothing(user: User, release: Path) -> None:
-    user.up("--driver", "nspawn", "-n", "3", "--release", release)
+def test_a_cluster_lives_survives_and_leaves_nothing(user: User, own: Path) -> None:
+    user.up("--driver", "nspawn", "-n", "3", "--release", own)
     cluster_id, namespace = user.cluster_id, _network_namespace(user.cluster_id)
     status = user.status()
     assert status["healthy"]
@@ -184,9 +197,9 @@ def _name(machines: dict[str, str], shown: str) -> str:
     return name
 
 
-def test_destroy_after_a_crash_leaves_nothing(user: User, release: Path) -> None:
+def test_destroy_after_a_crash_leaves_nothing(user: User, own: Path) -> None:
     """The supervisors and the forwarder are killed by hand, as in the worst of crashes."""
-    user.up("--driver", "nspawn", "-n", "1", "--release", release)
+    user.up("--driver", "nspawn", "-n", "1", "--release", own)
     cluster_id, namespace = user.cluster_id, _network_namespace(user.cluster_id)
     process.end(process.find(cluster_id), grace_s=0)
     assert user.status()["machines"][0]["state"] == "off"

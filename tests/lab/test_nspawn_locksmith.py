@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from tests.lab.containers import MACHINES, Containers
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.root, pytest.mark.timeout(900), pytest.mark.xdist_group("locks")]
 
 _WITHIN_S = 400.0
 _LOCKS = "coreos.com/updateengine/rebootlock/"
