@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -42,7 +42,9 @@ class World:
         if isinstance(found, ArgosyError):
             raise found
         if isinstance(found, Answer):
-            tell(Report(answer=found))
+            # Who says only that it is there is offered nothing.
+            quiet = task.check is not None and task.check.quiet
+            tell(Report(answer=replace(found, offer=None) if quiet else found))
             return
         tell(Report(Operation.DOWNLOADING, 500, 1000))
         tell(Report(Operation.VERIFYING))

@@ -19,13 +19,13 @@ from tests.node.update.daemon import wait_for
 from tests.node.update.test_engine import World
 
 from argosy.base.run import run
-from argosy.formats.omaha.codes import EventResult, EventType
+from argosy.formats.omaha.codes import ErrorCode, EventResult, EventType
 from argosy.formats.omaha.model import SERVER, Progress, Stage, Withdrawn
 from argosy.formats.rebootwhy import State as RebootState
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.update import memory, omaha
 from argosy.node.update.engine import Edges, Engine
-from argosy.node.update.model import Answer, Check, Offer, Operation, State
+from argosy.node.update.model import Answer, Asked, Check, Offer, Operation, State
 from argosy.node.update.model import Machine as Introduced
 from argosy.node.update.problems import Code, UpdateError
 from argosy.node.update.process import WorkerProcess
@@ -210,6 +210,26 @@ def test_what_is_withdrawn_before_the_reboot_is_dropped(reports: Reports) -> Non
     engine._edges.store.events.told(events)
     assert engine.why().answer == "core-02 fell back"
     assert [problem.code for problem in engine.why().problems] == [Code.WITHDRAWN]
+
+
+def test_an_offer_that_is_not_taken_is_answered(reports: Reports) -> None:
+    """Else the service would keep its place for it, and the others waiting."""
+    engine = reports.asked_once()
+    asyncio.run(engine.step())
+    reports.machine.configure("http://service/v1/update/", FLOOR="5000.0.0")
+    reports.answer = replace(reports.answer, offer=Offer(NEW, ("http://a/x",), 1000, payload="sha"))
+    engine.ask(Asked())
+    reports.pass_s(engine, 10)
+    [event] = engine._edges.store.events.waiting()
+    assert (event.type, event.result, event.next_version) == (
+        EventType.UPDATE_COMPLETE,
+        EventResult.ERROR,
+        NEW,
+    )
+    assert event.error_code == ErrorCode.BELOW_FLOOR
+    assert "below the floor 5000.0.0" in event.reason
+    assert asyncio.run(engine.step()) == 0.0, "it is told at once"
+    assert reports.tasks[-1][1].check and reports.tasks[-1][1].check.quiet
 
 
 def test_another_version_that_is_withdrawn_changes_nothing(reports: Reports) -> None:

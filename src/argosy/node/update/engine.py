@@ -231,6 +231,8 @@ class Engine:
         return replace(seen, state=state, waiting_events=seen.waiting_events + len(events))
 
     def _wait(self, action: Wait, seen: Observation) -> float:
+        if self._offer and action.problems:
+            self._refuse(self._offer, action.problems)
         self._asked = self._offer = None
         if action.armed:
             offer = seen.state.offer
@@ -248,6 +250,11 @@ class Engine:
         if (due_s := progress_due_s(seen)) is not None:
             pauses.append(due_s - seen.now_s)
         return max(min(pauses), 1.0)
+
+    def _refuse(self, offer: Offer, problems: tuple[Problem, ...]) -> None:
+        """The service hears that its offer is not taken, and may give the place to another machine."""
+        self._edges.store.events.add(memory.refused(offer.version, problems))
+        self._events_due_s = self._edges.boot_clock()
 
     async def _check(self, action: Check, seen: Observation) -> None:
         assert seen.settings is not None

@@ -82,6 +82,17 @@ def installed(
     return replace(state, failures=(*others, failures)[-_KEPT_PAYLOADS:], problems=problems)
 
 
+def refused(version: str, problems: tuple[Problem, ...]) -> Event:
+    """An update ended, or did not begin, for these reasons."""
+    return Event(
+        EventType.UPDATE_COMPLETE,
+        EventResult.ERROR,
+        problems[0].number,
+        next_version=version,
+        reason=short("; ".join(each.sentence for each in problems)),
+    )
+
+
 def dropped(state: State, withdrawn: Withdrawn) -> tuple[Event, State]:
     """After an installed version was made invalid because the service had withdrawn it."""
     found = withdrawn_problem(withdrawn.version, withdrawn.reason)

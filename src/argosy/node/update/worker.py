@@ -11,6 +11,7 @@ import random
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from argosy.base import ed25519
@@ -24,8 +25,9 @@ from argosy.formats.version import Version, parse_version
 from argosy.node.slots.store import Slots
 from argosy.node.update import omaha
 from argosy.node.update.apply import Opened, Steps, Wanted, apply, open_payload
-from argosy.node.update.events import EventQueue, short
+from argosy.node.update.events import EventQueue
 from argosy.node.update.fetch import Download, Patience
+from argosy.node.update.memory import refused
 from argosy.node.update.model import Operation
 from argosy.node.update.preflight import Room, Wishes, no_key, preflight
 from argosy.node.update.problems import Code, Problem, UpdateError, problem
@@ -185,18 +187,11 @@ class _News:
         self._send(Event(kind, EventResult.SUCCESS, next_version=self._task.offer.version))
 
     def failed(self, problems: tuple[Problem, ...]) -> None:
-        reason = short("; ".join(each.sentence for each in problems))
-        taken_back = any(each.code == Code.WITHDRAWN for each in problems)
+        event = refused(self._task.offer.version, problems)
+        if any(each.code == Code.WITHDRAWN for each in problems):
+            event = replace(event, result=EventResult.CANCELLED, error_code=0)
         self.teller.end()
-        self._send(
-            Event(
-                EventType.UPDATE_COMPLETE,
-                EventResult.CANCELLED if taken_back else EventResult.ERROR,
-                problems[0].number,
-                next_version=self._task.offer.version,
-                reason=reason,
-            )
-        )
+        self._send(event)
 
     def _send(self, event: Event) -> None:
         try:

@@ -294,6 +294,8 @@ def _check_names(app: omaha.RequestApp) -> None:
     """Refuse what no machine sends, and no column could hold. Raises `InputError`."""
     names = [app.machine_id, app.track, app.version, app.boot_id]
     names += [event.next_version for event in app.events]
+    if app.ping and app.ping.progress:
+        names.append(app.ping.progress.version)
     if max(map(len, names)) > _LONGEST_NAME:
         raise InputError(f"a name in the request has more than {_LONGEST_NAME} characters")
     for event in app.events:
