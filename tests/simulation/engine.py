@@ -123,6 +123,9 @@ class Engine:
         )
 
     def _wait(self, action: Wait, seen: Observation) -> None:
+        if self._offer and action.problems:
+            self.machine.disk.events.append(memory.refused(self._offer.version, action.problems))
+            self._events_due_s = seen.now_s
         self.reason, self._offer = action.reason, None
         wanted = f"version {action.armed} is installed" if action.armed else ""
         if wanted != self.wanted:
@@ -208,12 +211,7 @@ class Engine:
         machine, version = self.machine, action.offer.version
         event = Event(EventType.UPDATE_COMPLETE, EventResult.SUCCESS, next_version=version)
         if problems:
-            why = problems[0]
-            event = Event(
-                *(EventType.UPDATE_COMPLETE, EventResult.ERROR, why.number),
-                next_version=version,
-                reason=why.sentence,
-            )
+            event = memory.refused(version, problems)
         else:
             machine.contents[other(machine.running)] = version
             machine.perform(slots.arm(machine.state, version))
