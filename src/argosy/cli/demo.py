@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -129,7 +130,8 @@ def _update(arguments: argparse.Namespace) -> int:
     changed = proof.changes(read(folder / TICKS), old, str(new))
     print("\nWhen clients saw the machines change:")
     for change in changed:
-        print(f"  {change.machine}  last {old} at {change.last_old}, first {new} at {change.first_new}")
+        gone, back = _clock(change.last_old), _clock(change.first_new)
+        print(f"  {change.machine}  last {old} at {gone}, first {new} at {back}")
     _print_watched(watched, folder)
     return _verdict(
         proof.broken_by_update(
@@ -281,10 +283,15 @@ def _proof_folder(wanted: Path | None, site: Site) -> Path:
 def _print_watched(watched: Watched, folder: Path) -> None:
     tally, quorum = watched.ticker.tally, watched.quorum
     print(f"""
-{tally.ticks} ticks, one every 0.2 s: {tally.missed} without an answer from any machine; at most \
-{tally.silent_at_once} silent at once; slowest first answer {tally.slowest_s:.1f} s
+{tally.ticks} ticks, five a second: {tally.missed} without an answer from any machine
+  at most {tally.silent_at_once} silent at once, slowest first answer {tally.slowest_s:.1f} s
 {quorum.samples} looks at etcd: {quorum.without} without quorum
 every question and answer: {folder}""")
+
+
+def _clock(at: str) -> str:
+    """The time of day of a log's time."""
+    return f"{datetime.fromisoformat(at):%H:%M:%S} UTC"
 
 
 def _verdict(problems: list[str], site: Site) -> int:
