@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from argosy.cli.demo import stories
+
 _NAME = "demo"
 _DEMO = """\
 Rollouts from nothing, with proof: they build, publish and watch by commands that are shown, and end with an
