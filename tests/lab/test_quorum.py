@@ -21,6 +21,7 @@ def test_a_member_without_quorum_says_so(tmp_path: Path) -> None:
 
         assert ask("m0") and ask("m2")
         cluster.members[2].kill()
+        cluster.wait_healthy()  # it may have been the leader
         assert ask("m0") and not ask("m2")
         cluster.members[1].kill()
         assert not ask("m0")
@@ -35,7 +36,7 @@ def test_who_answered_last_is_asked_first(tmp_path: Path) -> None:
         return name in healthy
 
     log = tmp_path / "kept" / "quorum.jsonl"
-    with QuorumWatch(ask, "abc", log, every_s=0.01) as watch:
+    with QuorumWatch(ask, "abc", log, every_s=0.01, patience_s=0.05) as watch:
         _until(watch, 2)
         assert (asked[:3], watch.without) == (["a", "b", "b"], 0)
         healthy.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -14,12 +15,14 @@ from argosy.lab import ssh
 from argosy.lab.model import Machine, Site
 
 EVERY_S = 2.0
+# While members choose a leader, what they are asked waits: two elections fit into this.
+PATIENCE_S = 15.0
 _ANSWER_WITHIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """When (UTC, ISO 8601), and whose member read something through the quorum; None if nobody's did."""
+    """When (UTC, ISO 8601), and whose member read something through the quorum in time; None: nobody's."""
 
     at: str
     by: str | None
@@ -33,12 +36,19 @@ class QuorumWatch:
     """
 
     def __init__(
-        self, ask: Callable[[str], bool], machines: Iterable[str], log: Path, *, every_s: float = EVERY_S
+        self,
+        ask: Callable[[str], bool],
+        machines: Iterable[str],
+        log: Path,
+        *,
+        every_s: float = EVERY_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._ask = ask
         self._machines = list(machines)
         self._log = log
         self._every_s = every_s
+        self._patience_s = patience_s
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._run, name="quorum")
         self._failure: BaseException | None = None
@@ -69,13 +79,17 @@ class QuorumWatch:
             self._failure = failure
 
     def _look(self) -> str | None:
-        """Asks first who answered last."""
-        for name in list(self._machines):
-            if self._ask(name):
-                self._machines.remove(name)
-                self._machines.insert(0, name)
-                return name
-        return None
+        """Asks first who answered last; all again, until the patience is at its end."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            for name in list(self._machines):
+                if self._ask(name):
+                    self._machines.remove(name)
+                    self._machines.insert(0, name)
+                    return name
+            if time.monotonic() > deadline:
+                return None
+            time.sleep(min(1.0, self._patience_s / 10))
 
 
 def question(port: int = 2379) -> str:
