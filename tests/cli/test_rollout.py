@@ -139,9 +139,10 @@ def watching(home: dict[str, str], *words: str, terminal: bool = False) -> Itera
         os.close(ours)
 
 
-def read_until(end: int, wanted: str, timeout_s: float = 30) -> str:
+def read_until(end: int, wanted: str, *, lines: bool = False, timeout_s: float = 30) -> str:
+    """What was printed as far as `wanted`; with `lines`, to the end of its line: pipes deliver pieces."""
     text, deadline_s = b"", time.monotonic() + timeout_s
-    while wanted not in text.decode(errors="replace"):
+    while wanted not in text.decode(errors="replace") or (lines and not text.endswith(b"\n")):
         assert time.monotonic() < deadline_s, text
         if select.select([end], [], [], 0.2)[0]:
             text += os.read(end, 65536)
@@ -160,9 +161,9 @@ def test_live_on_a_terminal(home: dict[str, str], first: Machine) -> None:
 
 def test_json_has_a_line_for_each_change(home: dict[str, str], first: Machine) -> None:
     with watching(home, "--json") as end:
-        read_until(end, "offered")
+        read_until(end, "offered", lines=True)
         first.tell(13, 1)
-        text = read_until(end, "downloading")
+        text = read_until(end, "downloading", lines=True)
     assert [json.loads(line)["state"] for line in text.splitlines()] == ["rolling"]
 
 
