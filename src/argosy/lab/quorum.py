@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from argosy.base.run import CommandError, run
 from argosy.lab import ssh
 from argosy.lab.model import Machine, Site
+from argosy.lab.witness import Witness, now, write
 
 EVERY_S = 2.0
 # While members choose a leader, what they are asked waits: two elections fit into this.
@@ -28,12 +27,8 @@ class Sample:
     by: str | None
 
 
-class QuorumWatch:
-    """Asks from its start to its end, in a thread of its own; used as a context manager.
-
-    `samples` and `without` (how many of them found no quorum) may be read at any time. `log` gets a line of
-    JSON for each.
-    """
+class QuorumWatch(Witness):
+    """`samples` and `without` (how many of them found no quorum) may be read at any time."""
 
     def __init__(
         self,
@@ -44,39 +39,20 @@ class QuorumWatch:
         every_s: float = EVERY_S,
         patience_s: float = PATIENCE_S,
     ) -> None:
+        super().__init__(log)
         self._ask = ask
         self._machines = list(machines)
-        self._log = log
         self._every_s = every_s
         self._patience_s = patience_s
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="quorum")
-        self._failure: BaseException | None = None
         self.samples = 0
         self.without = 0
 
-    def __enter__(self) -> QuorumWatch:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            with self._log.open("w") as log:
-                while not self._end.wait(self._every_s):
-                    sample = Sample(datetime.now(UTC).isoformat(timespec="milliseconds"), self._look())
-                    self.samples += 1
-                    self.without += sample.by is None
-                    log.write(json.dumps(asdict(sample)) + "\n")
-                    log.flush()
-        except BaseException as failure:
-            self._failure = failure
+    def _watch(self, log: TextIO) -> None:
+        while not self._end.wait(self._every_s):
+            sample = Sample(now(), self._look())
+            self.samples += 1
+            self.without += sample.by is None
+            write(log, sample)
 
     def _look(self) -> str | None:
         """Asks first who answered last; all again, until the patience is at its end."""

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-import threading
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TextIO
 
@@ -22,6 +19,7 @@ from argosy.base.decode import decode_json
 from argosy.base.http.client import Client
 from argosy.base.http.message import HttpError
 from argosy.lab.model import Machine
+from argosy.lab.witness import Witness, now, write
 
 EVERY_S = 0.2
 ANSWER_WITHIN_S = 3.0
@@ -84,37 +82,16 @@ def read(log: Path) -> list[Tick]:
     return [decode_json(line, Tick, source=f"{log}:{number}") for number, line in enumerate(lines, start=1)]
 
 
-class Ticker:
-    """Asks from its start to its end, in a thread of its own; used as a context manager.
-
-    `log` gets a line of JSON for each tick, in their order. `tally` may be read at any time.
-    """
+class Ticker(Witness):
+    """The lines of its log are in the order of the ticks. `tally` may be read at any time."""
 
     def __init__(self, machines: Iterable[Machine], log: Path) -> None:
+        super().__init__(log)
         self._machines = tuple(machines)
-        self._log = log
-        self._end = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="ticker")
-        self._failure: BaseException | None = None
         self.tally = Tally()
 
-    def __enter__(self) -> Ticker:
-        self._log.parent.mkdir(parents=True, exist_ok=True)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._end.set()
-        self._thread.join()
-        if self._failure is not None:
-            raise self._failure
-
-    def _run(self) -> None:
-        try:
-            with self._log.open("w") as log:
-                asyncio.run(self._ask_on(log))
-        except BaseException as failure:
-            self._failure = failure
+    def _watch(self, log: TextIO) -> None:
+        asyncio.run(self._ask_on(log))
 
     async def _ask_on(self, log: TextIO) -> None:
         clients = {machine.name: _client(machine) for machine in self._machines}
@@ -134,14 +111,13 @@ class Ticker:
                 client.close()
 
     def _note(self, tick: Tick, log: TextIO) -> None:
-        log.write(json.dumps(asdict(tick)) + "\n")
-        log.flush()
+        write(log, tick)
         self.tally = self.tally.plus(tick)
 
 
 async def ask(clients: Mapping[str, Client]) -> Tick:
     """One tick."""
-    at, began_s = datetime.now(UTC).isoformat(timespec="milliseconds"), time.monotonic()
+    at, began_s = now(), time.monotonic()
     took_s: list[float] = []
 
     async def one(name: str) -> tuple[str, str | None]:
