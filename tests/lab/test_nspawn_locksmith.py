@@ -15,28 +15,16 @@ from pathlib import Path
 import pytest
 from tests.lab.containers import MACHINES, Containers
 
+from argosy.lab.userdata import DEFAULT
+
 pytestmark = [pytest.mark.root, pytest.mark.timeout(900), pytest.mark.xdist_group("locks")]
 
 _WITHIN_S = 400.0
 _LOCKS = "coreos.com/updateengine/rebootlock/"
 # As the lab's own, but a locksmithd that was killed is there again soon.
-_USER_DATA = """\
-#cloud-config
-coreos:
-  update:
-    reboot-strategy: etcd-lock
-  etcd2:
-    advertise-client-urls: http://$private_ipv4:2379
-    initial-advertise-peer-urls: http://$private_ipv4:2380
-    listen-client-urls: http://0.0.0.0:2379
-    listen-peer-urls: http://$private_ipv4:2380
-  fleet:
-    public-ip: $public_ipv4
-  units:
-    - name: etcd2.service
-      command: start
-    - name: fleet.service
-      command: start
+_USER_DATA = (
+    DEFAULT.replace("coreos:\n", "coreos:\n  update:\n    reboot-strategy: etcd-lock\n", 1)
+    + """\
     - name: fleetlock.socket
       command: start
     - name: locksmithd.service
@@ -48,6 +36,7 @@ coreos:
             [Service]
             RestartSec=1
 """
+)
 
 
 class Site(Containers):
