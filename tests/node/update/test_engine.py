@@ -13,7 +13,8 @@ from tests.node.update.bench import NEW, OLD, Machine
 from argosy.base.errors import ArgosyError
 from argosy.formats.omaha.model import Event
 from argosy.node.update.config import read_settings
-from argosy.node.update.engine import Edges, Engine, Identity
+from argosy.node.update.edges import Edges, Identity
+from argosy.node.update.engine import Engine
 from argosy.node.update.model import Answer, Asked, Offer, Operation, Status
 from argosy.node.update.problems import Code, problem
 from argosy.node.update.store import Store

@@ -24,7 +24,8 @@ from argosy.formats.omaha.model import SERVER, Progress, Stage, Withdrawn
 from argosy.formats.rebootwhy import State as RebootState
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.update import memory, omaha
-from argosy.node.update.engine import Edges, Engine
+from argosy.node.update.edges import Edges
+from argosy.node.update.engine import Engine
 from argosy.node.update.model import Answer, Asked, Check, Offer, Operation, State
 from argosy.node.update.model import Machine as Introduced
 from argosy.node.update.problems import Code, UpdateError

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-import random
-import socket
-import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 from argosy.base.errors import ArgosyError
 from argosy.base.loop import Backoff
 from argosy.formats.omaha.model import Stage, Withdrawn
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.slots.model import SlotsError, SlotsState
-from argosy.node.slots.store import Slots
-from argosy.node.update import memory
+from argosy.node.update import memory, why
 from argosy.node.update.config import Settings
+from argosy.node.update.edges import Edges
 from argosy.node.update.model import (
     Answer,
     Asked,
@@ -34,9 +30,7 @@ from argosy.node.update.model import (
 )
 from argosy.node.update.plan import armed_version, current_progress, plan, progress_due_s
 from argosy.node.update.problems import Code, Problem, problem
-from argosy.node.update.process import Worker
 from argosy.node.update.progress import Told, said
-from argosy.node.update.store import Store
 from argosy.node.update.target import SlotTarget
 from argosy.node.update.tasks import CheckTask, Installed, InstallTask, Report, Task, slot_places
 
@@ -47,38 +41,6 @@ _TRIAL_TICK_S = 20.0
 _FIRST_EVENTS_S = 20.0
 _LAST_STAGE = Stage.REBOOTING
 _EVENTS = Backoff(first_s=60.0, most_s=3600.0)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this machine is, as long as it is up."""
-
-    boot_id: str = ""
-    machine_id: str = ""
-    oem: str = ""
-    oem_version: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What the engine stands on. `slots` raises `ArgosyError` where there are none; `read_settings` too.
-
-    `read_reboot` has locksmithd's answer to why, `read_probing` which health probe does not pass yet.
-    `boot_clock` is CLOCK_BOOTTIME, `wall_clock` seconds since 1970, `chance` a random number in [0, 1).
-    """
-
-    store: Store
-    slots: Callable[[], Slots]
-    read_settings: Callable[[], Settings]
-    worker: Worker
-    keys: Path
-    identity: Identity = field(default_factory=Identity)
-    boot_clock: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME)
-    wall_clock: Callable[[], float] = time.time
-    chance: Callable[[], float] = random.random
-    host_name: Callable[[], str] = socket.gethostname
-    read_reboot: Callable[[], RebootWhy | None] = lambda: None
-    read_probing: Callable[[], str] = lambda: ""
 
 
 class Engine:
@@ -186,8 +148,8 @@ class Engine:
         """What locksmithd says while a reboot is due, to notice that it changes; else None."""
         if self.status.operation is not Operation.NEED_REBOOT:
             return None
-        why = self._edges.read_reboot()
-        return replace(why, at_s=0) if why else None
+        reboot = self._edges.read_reboot()
+        return replace(reboot, at_s=0) if reboot else None
 
     def say_goodbye(self) -> None:
         """The machine goes down: if it does so for an update, the service hears of it."""
@@ -211,7 +173,7 @@ class Engine:
         seen = replace(seen, state=replace(seen.state, reads_progress=False))
         action = plan(replace(seen, offer=self._state.offer))
         # An offer that would be taken again says less than what became of it.
-        return _why(self.status, seen, action if isinstance(action, Wait) else plan(seen))
+        return why.answer(self.status, seen, action if isinstance(action, Wait) else plan(seen))
 
     def _look_at_slots(self) -> tuple[SlotsState | None, str]:
         try:
@@ -408,42 +370,3 @@ class Engine:
 def _ended(error: ArgosyError | None = None) -> Problem:
     why = error.message if error else "it ended without a result"
     return problem(Code.ENDED, f"the work was interrupted: {why}")
-
-
-def _why(status: Status, seen: Observation, action: Wait | Check | Install) -> Why:
-    settings, slots, state = seen.settings or Settings(), seen.slots, seen.state
-    wait = action if isinstance(action, Wait) else Wait(action.reason)
-    answer = wait.reason
-    if status.operation not in (Operation.IDLE, Operation.NEED_REBOOT):
-        answer = _working(status)
-    due_s = state.next_check_s
-    return Why(
-        answer=answer,
-        operation=status.operation,
-        version=settings.version,
-        slot=slots.running.upper() if slots else None,
-        group=settings.group,
-        server=settings.server,
-        last_answer=state.answer,
-        offered_version=state.offer.version if state.offer else "",
-        hint=wait.hint,
-        next_check_in_s=None if due_s is None else max(0.0, round(due_s - seen.now_s)),
-        problems=wait.problems or state.problems,
-        failed_versions={each.version: each.reason for each in slots.records.failures} if slots else {},
-        pin=str(settings.pin or ""),
-        hold=settings.hold,
-        floor=str(seen.floor),
-        waiting_events=seen.waiting_events,
-    )
-
-
-def _working(status: Status) -> str:
-    what = {
-        Operation.CHECKING: "the update service is being asked",
-        Operation.AVAILABLE: f"version {status.version} is about to be fetched",
-        Operation.DOWNLOADING: f"version {status.version} is being fetched: {status.progress:.0%}",
-        Operation.VERIFYING: f"version {status.version} is being verified",
-        Operation.FINALIZING: f"version {status.version} is being armed",
-        Operation.REPORTING_ERROR: "the service is being told what went wrong",
-    }
-    return what[status.operation]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import asyncio
 
     from argosy.formats.rebootwhy import Why as RebootWhy
-    from argosy.node.update.engine import Edges, Engine, Identity
+    from argosy.node.update.edges import Edges, Identity
+    from argosy.node.update.engine import Engine
 
 _KEYS = Path("/usr/share/argosy/keys")
 _LOOK_EVERY_S = 1.0
@@ -133,7 +134,7 @@ def _read_reboot() -> RebootWhy | None:
 def _edges(arguments: argparse.Namespace) -> Edges:
     from argosy.node.slots import store as slots
     from argosy.node.update.config import FILES, PROBING_FILE, read_settings
-    from argosy.node.update.engine import Edges
+    from argosy.node.update.edges import Edges
     from argosy.node.update.process import WorkerProcess
     from argosy.node.update.store import FOLDER, Store
 
@@ -162,7 +163,7 @@ def _edges(arguments: argparse.Namespace) -> Edges:
 
 
 def _identity() -> Identity:
-    from argosy.node.update.engine import Identity
+    from argosy.node.update.edges import Identity
 
     oem = _variables(Path("/etc/oem-release"))
     return Identity(
