@@ -14,12 +14,12 @@ from argosy.formats.payload import APPLICATION_ID
 from argosy.node.slots import machine as slots
 from argosy.node.slots.model import other
 from argosy.node.update import memory, omaha
-from argosy.node.update.config import Settings
 from argosy.node.update.model import Answer, Check, Install, Observation, Offer, State, Wait
 from argosy.node.update.model import Machine as Identity
 from argosy.node.update.plan import armed_version, current_progress, plan, progress_due_s
 from argosy.node.update.problems import Code, Problem, problem
 from argosy.node.update.progress import Told, said
+from argosy.node.updateconf import Settings
 
 if TYPE_CHECKING:
     from tests.simulation.machine import Machine

@@ -20,7 +20,7 @@ from argosy.node.health.model import Decision, Result
 from argosy.node.health.verdict import judge
 from argosy.node.slots import machine as slots
 from argosy.node.slots.model import Plan, Records, SlotBits, SlotsState
-from argosy.node.update.config import Settings
+from argosy.node.updateconf import Settings
 
 if TYPE_CHECKING:
     from tests.simulation.world import World

@@ -20,7 +20,7 @@ from argosy.node.health.probes import Probe, execute, update_service, users
 from argosy.node.health.service import Gate, deadline_s, decide
 from argosy.node.health.verdict import judge
 from argosy.node.slots.store import Slots
-from argosy.node.update.config import Settings, read_settings
+from argosy.node.updateconf import Settings, read_settings
 
 GOOD = Result("units", True, "no unit has failed")
 BAD = Result("etcd", False, "the member is unhealthy")

@@ -12,13 +12,13 @@ from tests.node.update.bench import NEW, OLD, Machine
 
 from argosy.base.errors import ArgosyError
 from argosy.formats.omaha.model import Event
-from argosy.node.update.config import read_settings
 from argosy.node.update.edges import Edges, Identity
 from argosy.node.update.engine import Engine
 from argosy.node.update.model import Answer, Asked, Offer, Operation, Status
 from argosy.node.update.problems import Code, problem
 from argosy.node.update.store import Store
 from argosy.node.update.tasks import CheckTask, Installed, Report, Task
+from argosy.node.updateconf import read_settings
 
 HOUR = 3600.0
 OFFER = Offer(NEW, ("http://a/x",), 1000, payload="sha")

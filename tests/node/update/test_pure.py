@@ -19,7 +19,6 @@ from argosy.formats.version import Version
 from argosy.node.slots import machine as slots_machine
 from argosy.node.slots.model import TRIES, Failure, FailureKind, Records, SlotBits, SlotsState
 from argosy.node.update import memory, schedule
-from argosy.node.update.config import Settings, is_http_url, read_settings, with_value
 from argosy.node.update.model import (
     Answer,
     Asked,
@@ -34,6 +33,7 @@ from argosy.node.update.model import (
 from argosy.node.update.plan import armed_version, plan
 from argosy.node.update.preflight import Room, Wishes, preflight
 from argosy.node.update.problems import Code, payload_problem, problem
+from argosy.node.updateconf import Settings, is_http_url, read_settings, with_value
 
 chances = st.floats(0, 1, exclude_max=True)
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0

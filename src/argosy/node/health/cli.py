@@ -33,7 +33,7 @@ def add_command(commands: Any) -> None:
 def _health(arguments: argparse.Namespace) -> int:
     from argosy.node.health.model import HealthReport
     from argosy.node.health.probes import probes
-    from argosy.node.update.config import read_settings
+    from argosy.node.updateconf import read_settings
 
     results = tuple(probe.result() for probe in probes(read_settings))
     found = HealthReport(all(result.passed for result in results), _on_trial(), results)

@@ -11,7 +11,7 @@ from argosy.base.errors import ArgosyError
 from argosy.base.run import run
 from argosy.node.health.model import Result
 from argosy.node.status.observe import Places, etcd_status
-from argosy.node.update.config import Settings
+from argosy.node.updateconf import Settings
 
 FOLDERS = (Path("/etc/argosy/health.d"), Path("/usr/share/oem/health.d"))
 """Where the user's probes are. Of two with the same name, the one in the first folder counts."""

@@ -20,7 +20,7 @@ from argosy.node.health.verdict import judge
 from argosy.node.slots.esp import device, mounted
 from argosy.node.slots.model import SlotsError
 from argosy.node.slots.store import Slots, this_machine
-from argosy.node.update.config import PROBING_FILE, Settings, read_settings
+from argosy.node.updateconf import PROBING_FILE, Settings, read_settings
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from argosy.base.errors import ArgosyError, describe
 from argosy.node.kexec.load import OEM, load_next, read_oem
 from argosy.node.slots import esp
 from argosy.node.slots.store import this_machine
-from argosy.node.update.config import read_settings
+from argosy.node.updateconf import read_settings
 
 LOADED = Path("/run/argosy/kexec-loaded")
 # /boot and /usr/share/oem may be gone already. The unit has mounts of its own.

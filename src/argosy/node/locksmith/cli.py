@@ -16,7 +16,7 @@ from argosy.formats.duration import parse_duration_s, spoken
 from argosy.node.locksmith.config import access, read_settings
 from argosy.node.locksmith.model import Access
 from argosy.node.locksmith.runtime import Runtime
-from argosy.node.update.config import Value
+from argosy.node.updateconf import Value
 
 _ENVIRONMENT = "LOCKSMITHCTL_"
 _MOST_POSTPONED_S = 24 * 3600.0

@@ -15,7 +15,7 @@ from argosy.base.errors import InputError, Location
 from argosy.formats.duration import parse_duration_s
 from argosy.node.locksmith.model import DEFAULT_ENDPOINT, Access, Settings, Strategy
 from argosy.node.locksmith.windows import Window, parse_windows
-from argosy.node.update.config import FILES, REBOOT_STRATEGIES, Value, choice, read_values
+from argosy.node.updateconf import FILES, REBOOT_STRATEGIES, Value, choice, read_values
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from argosy.base.lean import without_openssl
 from argosy.base.log import set_up_logging
 from argosy.node.locksmith.config import access
 from argosy.node.locksmith.model import Access
-from argosy.node.update.config import Value
+from argosy.node.updateconf import Value
 
 if TYPE_CHECKING:
     import asyncio

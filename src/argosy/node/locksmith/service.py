@@ -12,7 +12,7 @@ from argosy.base import cli
 from argosy.base.lean import without_openssl
 from argosy.base.log import set_up_logging
 from argosy.node.locksmith.config import read_settings
-from argosy.node.update.config import FILES
+from argosy.node.updateconf import FILES
 
 if TYPE_CHECKING:
     import asyncio

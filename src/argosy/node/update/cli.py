@@ -11,8 +11,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from argosy.base import cli
 from argosy.formats.version import parse_version
 from argosy.node.update.client import EngineClient, connect, set_value
-from argosy.node.update.config import MACHINE_FILE
 from argosy.node.update.model import Operation, Status, Why
+from argosy.node.updateconf import MACHINE_FILE
 
 _POLL_S = 1.0
 _BAR_CELLS = 30

@@ -9,9 +9,9 @@ from typing import Any
 from argosy.base.decode import decode_json
 from argosy.base.errors import ArgosyError
 from argosy.base.files import replace_file
-from argosy.node.update.config import with_value
 from argosy.node.update.dbus import MANAGER, NAME, OURS, PATH
 from argosy.node.update.model import Operation, Status, Why
+from argosy.node.updateconf import with_value
 
 _TIMEOUT_S = 60.0
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.slots.store import Slots
-from argosy.node.update.config import Settings
 from argosy.node.update.process import Worker
 from argosy.node.update.store import Store
+from argosy.node.updateconf import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from argosy.formats.omaha.model import Stage, Withdrawn
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.node.slots.model import SlotsError, SlotsState
 from argosy.node.update import memory, why
-from argosy.node.update.config import Settings
 from argosy.node.update.edges import Edges
 from argosy.node.update.model import (
     Answer,
@@ -33,6 +32,7 @@ from argosy.node.update.problems import Code, Problem, problem
 from argosy.node.update.progress import Told, said
 from argosy.node.update.target import SlotTarget
 from argosy.node.update.tasks import CheckTask, Installed, InstallTask, Report, Task, slot_places
+from argosy.node.updateconf import Settings
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,9 @@ from argosy.formats.omaha.model import Progress, Withdrawn
 from argosy.formats.rebootwhy import Why as RebootWhy
 from argosy.formats.version import Version, parse_version
 from argosy.node.slots.model import SlotsState
-from argosy.node.update.config import Settings
 from argosy.node.update.problems import Problem
 from argosy.node.update.progress import Told
+from argosy.node.updateconf import Settings
 
 DEFAULT_FAILURES_PER_URL = 10
 RESUMES = 10

@@ -13,10 +13,10 @@ from argosy.formats.omaha import model
 from argosy.formats.omaha.request import encode_request
 from argosy.formats.omaha.response import LIMIT_BYTES, decode_response
 from argosy.formats.version import parse_version
-from argosy.node.update.config import is_http_url
 from argosy.node.update.fetch import opener
 from argosy.node.update.model import DEFAULT_FAILURES_PER_URL, Answer, Machine, Offer
 from argosy.node.update.problems import Code, Problem, UpdateError, problem
+from argosy.node.updateconf import is_http_url
 
 CLIENT = "update_engine-0.4.10"
 """What the original calls itself; servers of its time look at it."""

@@ -11,7 +11,6 @@ from argosy.formats.omaha.model import Progress, Stage
 from argosy.formats.version import parse_version
 from argosy.node.slots.machine import bad_versions, next_slot
 from argosy.node.slots.model import SlotsState
-from argosy.node.update.config import Settings
 from argosy.node.update.model import (
     RESUMES,
     Action,
@@ -26,6 +25,7 @@ from argosy.node.update.model import (
 from argosy.node.update.preflight import Wishes, unwanted
 from argosy.node.update.problems import Problem
 from argosy.node.update.progress import due_s, waiting
+from argosy.node.updateconf import Settings
 
 
 def plan(seen: Observation) -> Action:

@@ -133,10 +133,10 @@ def _read_reboot() -> RebootWhy | None:
 
 def _edges(arguments: argparse.Namespace) -> Edges:
     from argosy.node.slots import store as slots
-    from argosy.node.update.config import FILES, PROBING_FILE, read_settings
     from argosy.node.update.edges import Edges
     from argosy.node.update.process import WorkerProcess
     from argosy.node.update.store import FOLDER, Store
+    from argosy.node.updateconf import FILES, PROBING_FILE, read_settings
 
     folder: Path = arguments.state or FOLDER
     esp: Path = arguments.esp or slots.ESP

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from argosy.node.update.config import Settings
 from argosy.node.update.model import Check, Install, Observation, Operation, Status, Wait, Why
+from argosy.node.updateconf import Settings
 
 
 def answer(status: Status, seen: Observation, action: Wait | Check | Install) -> Why:

@@ -1,6 +1,6 @@
-"""Settings of the update engine: three files of KEY=VALUE lines, the first that has a key decides it.
+"""Settings of updates and reboots: three files of KEY=VALUE lines, the first that has a key decides it.
 
-/etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
+The engine, locksmith, the health gate and kexec read them: /etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
 release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD, HEALTH_* and the
 proxies are ours. Of the reboots, locksmith reads more (`node/locksmith/config.py`).
 """
