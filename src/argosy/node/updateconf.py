@@ -1,8 +1,9 @@
 """Settings of updates and reboots: three files of KEY=VALUE lines, the first that has a key decides it.
 
-The engine, locksmith, the health gate and kexec read them: /etc/coreos/update.conf (this machine's), /usr/share/coreos/update.conf and /usr/share/coreos/release (the
-release's): CoreOS's files, order and keys. PIN, HOLD, FLOOR, REBOOT_METHOD, HEALTH_* and the
-proxies are ours. Of the reboots, locksmith reads more (`node/locksmith/config.py`).
+The engine, locksmith, the health gate and kexec read them: /etc/coreos/update.conf (this machine's),
+/usr/share/coreos/update.conf and /usr/share/coreos/release (the release's): CoreOS's files, order and keys.
+PIN, HOLD, FLOOR, REBOOT_METHOD, HEALTH_* and the proxies are ours. Of the reboots, locksmith reads more
+(`node/locksmith/config.py`).
 """
 
 from __future__ import annotations
